@@ -1,0 +1,81 @@
+# Helpers that turn a folder of src/ into a library and a folder of tests/ into a test program.
+
+function(sumi_options target)
+  target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
+  target_compile_options(${target} PRIVATE -Wall -Wextra $<$<BOOL:${SUMI_WERROR}>:-Werror>)
+  if(SUMI_SANITIZE)
+    target_compile_options(${target} PUBLIC -fsanitize=address,undefined -fno-sanitize-recover=all
+                                            -fno-omit-frame-pointer)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  elseif(SUMI_FUZZ)
+    target_compile_options(${target} PUBLIC -fsanitize=fuzzer-no-link,address,undefined
+                                            -fno-sanitize-recover=all)
+    target_link_options(${target} PUBLIC -fsanitize=address,undefined)
+  endif()
+endfunction()
+
+# sumi_folder(name dependencies...): library sumi_<name> from src/<name>/**.cc.
+# Files below src/kernels/isa/ are compiled once per instruction set by sumi_kernel_variants().
+function(sumi_folder name)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/${name}/*.cc)
+  list(FILTER sources EXCLUDE REGEX "/kernels/isa/")
+  if(NOT sources)
+    add_library(sumi_${name} INTERFACE)
+    target_link_libraries(sumi_${name} INTERFACE ${ARGN})
+    return()
+  endif()
+  add_library(sumi_${name} STATIC ${sources})
+  target_link_libraries(sumi_${name} PUBLIC ${ARGN})
+  sumi_options(sumi_${name})
+endfunction()
+
+# Compiles every src/kernels/isa/*.cc once per instruction set; SUMI_ISA names the namespace in which
+# the copy lives, and simd.h picks the vector type from the compiler's own feature macros.
+function(sumi_kernel_variants)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/isa/*.cc)
+  if(NOT sources)
+    return()
+  endif()
+  set(variants scalar)
+  if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+    list(APPEND variants avx2 avx512 avx512_vnni)
+  endif()
+  set(flags_scalar "")
+  set(flags_avx2 -mavx2 -mfma -mf16c)
+  set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
+                   -mprefer-vector-width=512)
+  set(flags_avx512_vnni ${flags_avx512} -mavx512vnni -mavx512bf16)
+  foreach(variant ${variants})
+    add_library(sumi_kernels_${variant} OBJECT ${sources})
+    target_compile_options(sumi_kernels_${variant} PRIVATE -O3 -ffp-contract=off -Wall -Wextra
+      $<$<BOOL:${SUMI_WERROR}>:-Werror> ${flags_${variant}})
+    target_compile_definitions(sumi_kernels_${variant} PRIVATE SUMI_ISA=${variant})
+    target_include_directories(sumi_kernels_${variant} PRIVATE ${PROJECT_SOURCE_DIR}/src)
+    target_link_libraries(sumi_kernels_${variant} PRIVATE fmt::fmt OpenMP::OpenMP_CXX)
+    if(SUMI_SANITIZE OR SUMI_FUZZ)
+      target_compile_options(sumi_kernels_${variant} PRIVATE -fsanitize=address,undefined
+                                                             -fno-sanitize-recover=all)
+    endif()
+    target_sources(sumi_kernels PRIVATE $<TARGET_OBJECTS:sumi_kernels_${variant}>)
+  endforeach()
+endfunction()
+
+# sumi_tests(folder): program test_<folder> from tests/<folder>/**_test.cc, one ctest entry each.
+function(sumi_tests folder)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${folder}/*_test.cc)
+  if(NOT sources)
+    return()
+  endif()
+  add_executable(test_${folder} ${sources})
+  if(folder STREQUAL "cli")
+    add_dependencies(test_${folder} sumi)
+    target_link_libraries(test_${folder} PRIVATE sumi_all GTest::gtest_main)
+  else()
+    target_link_libraries(test_${folder} PRIVATE sumi_${folder} GTest::gtest_main)
+  endif()
+  target_include_directories(test_${folder} PRIVATE ${PROJECT_SOURCE_DIR}/tests)
+  target_compile_definitions(test_${folder} PRIVATE
+    SUMI_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" SUMI_BINARY="$<TARGET_FILE:sumi>")
+  sumi_options(test_${folder})
+  add_test(NAME ${folder} COMMAND test_${folder})
+endfunction()

@@ -1,0 +1,103 @@
+#include "base/cpu.h"
+
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+
+#include "base/error.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
+namespace sumi::base {
+
+const char* isa_name(Isa isa) {
+  switch (isa) {
+    case Isa::scalar: return "scalar";
+    case Isa::avx2: return "avx2";
+    case Isa::avx512: return "avx512";
+    case Isa::avx512_vnni: return "avx512_vnni";
+  }
+  return "?";
+}
+
+#if defined(__x86_64__)
+namespace {
+
+uint64_t saved_register_state() {
+  uint32_t eax, edx;
+  __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
+  return (uint64_t{edx} << 32) | eax;
+}
+
+bool bit(uint32_t word, int n) { return (word >> n) & 1; }
+
+}  // namespace
+
+Isa detect_isa() {
+  uint32_t a, b, c, d;
+  if (!__get_cpuid(1, &a, &b, &c, &d)) return Isa::scalar;
+  const bool fma = bit(c, 12), osxsave = bit(c, 27), f16c = bit(c, 29);
+  if (!osxsave || !fma || !f16c) return Isa::scalar;
+  const uint64_t saved = saved_register_state();
+  if ((saved & 0x6) != 0x6) return Isa::scalar;  // XMM and YMM
+  if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return Isa::scalar;
+  const bool avx2 = bit(b, 5);
+  if (!avx2) return Isa::scalar;
+  const bool avx512 = bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);  // F, DQ, BW, VL
+  if (!avx512 || (saved & 0xe6) != 0xe6) return Isa::avx2;  // opmask and both ZMM halves
+  const bool vnni = bit(c, 11);
+  const bool has_subleaf = __get_cpuid_count(7, 1, &a, &b, &c, &d);
+  const bool bf16 = has_subleaf && bit(a, 5);
+  return vnni && bf16 ? Isa::avx512_vnni : Isa::avx512;
+}
+#else
+Isa detect_isa() { return Isa::scalar; }
+#endif
+
+std::vector<Isa> runnable_isas() {
+  std::vector<Isa> levels;
+  for (int i = 0; i <= static_cast<int>(detect_isa()); ++i) levels.push_back(static_cast<Isa>(i));
+  return levels;
+}
+
+Isa active_isa() {
+  static const Isa isa = [] {
+    const Isa best = detect_isa();
+    const char* forced = std::getenv("SUMI_ISA");
+    if (!forced || !*forced) return best;
+    for (int i = 0; i <= static_cast<int>(Isa::avx512_vnni); ++i) {
+      const Isa level = static_cast<Isa>(i);
+      if (isa_name(level) != std::string(forced)) continue;
+      if (level > best)
+        fail("SUMI_ISA={}: this machine runs at most {}", forced, isa_name(best));
+      return level;
+    }
+    fail("SUMI_ISA={}: expected scalar, avx2, avx512 or avx512_vnni", forced);
+  }();
+  return isa;
+}
+
+std::string cpu_model_name() {
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) != 0) continue;
+    const size_t colon = line.find(':');
+    if (colon != std::string::npos && colon + 2 <= line.size()) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+long last_level_cache_bytes() {
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);
+  return bytes > 0 ? bytes : 0;
+#else
+  return 0;
+#endif
+}
+
+}  // namespace sumi::base

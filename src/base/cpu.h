@@ -1,0 +1,34 @@
+// What the processor and the operating system allow, found once at run time.
+#pragma once
+
+#include <string>
+#include <vector>
+
+namespace sumi::base {
+
+// In rising order; each includes the ones before it.
+//   scalar        plain C++, every architecture
+//   avx2          AVX2, FMA and F16C
+//   avx512        AVX-512 F, BW, DQ, VL
+//   avx512_vnni   and AVX-512 VNNI and BF16
+enum class Isa { scalar, avx2, avx512, avx512_vnni };
+
+const char* isa_name(Isa isa);
+
+// The best level this machine runs: CPUID for the processor, XGETBV for the registers the system saves.
+Isa detect_isa();
+
+// detect_isa(), or the level named by the environment variable SUMI_ISA. Throws Error if that names
+// no level, or one the machine cannot run. The answer is fixed at the first call.
+Isa active_isa();
+
+// Every level this machine runs, for tests that compare them.
+std::vector<Isa> runnable_isas();
+
+// The processor's name as the system reports it, e.g. "AMD EPYC 7B13"; "unknown" if it does not.
+std::string cpu_model_name();
+
+// Bytes of the last-level cache as the system reports it, or 0.
+long last_level_cache_bytes();
+
+}  // namespace sumi::base

@@ -1,0 +1,62 @@
+// GGUF files, versions 2 and 3 (little-endian). Format: ggml's docs/gguf.md.
+//
+// Every count, length, offset and size is checked against the file before it is used. Sizes in the file are listed
+// fastest first; TensorInfo::shape has them row-major.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "base/memory.h"
+#include "formats/tensor_source.h"
+
+namespace sumi::formats {
+
+// A metadata value. All integers are widened, all arrays are of one kind.
+using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string, std::vector<int64_t>,
+                               std::vector<double>, std::vector<bool>, std::vector<std::string>>;
+
+class GgufFile : public TensorSource {
+ public:
+  // Maps and checks the file. Throws Error naming the file and the field at fault.
+  explicit GgufFile(const std::string& path);
+
+  std::string describe() const override { return path_; }
+  const std::vector<TensorInfo>& tensors() const override { return tensors_; }
+  bool has(const std::string& name) const override { return index_.count(name) > 0; }
+  Tensor get(const std::string& name) const override;
+  void release(const std::string& name) const override;
+
+  uint32_t version() const { return version_; }
+  const std::vector<std::string>& keys() const { return keys_; }  // in file order
+  bool has_key(const std::string& key) const { return metadata_.count(key) > 0; }
+  const GgufValue& value(const std::string& key) const;  // throws Error if there is none
+  // Typed reads. The first form throws Error if the key is missing; both throw if it has another type
+  // (any integer type will do for get_int, any number for get_float).
+  int64_t get_int(const std::string& key) const;
+  int64_t get_int(const std::string& key, int64_t missing) const;
+  double get_float(const std::string& key) const;
+  double get_float(const std::string& key, double missing) const;
+  bool get_bool(const std::string& key, bool missing) const;
+  const std::string& get_string(const std::string& key) const;
+  std::string get_string(const std::string& key, const std::string& missing) const;
+  const std::vector<std::string>& get_strings(const std::string& key) const;
+  std::vector<int64_t> get_ints(const std::string& key) const;
+  std::vector<double> get_floats(const std::string& key) const;
+
+ private:
+  std::string path_;
+  std::shared_ptr<base::MappedFile> file_;
+  uint32_t version_ = 0;
+  std::vector<std::string> keys_;
+  std::unordered_map<std::string, GgufValue> metadata_;
+  std::vector<TensorInfo> tensors_;
+  std::vector<uint64_t> offsets_;  // from the start of the file, one per tensor
+  std::unordered_map<std::string, size_t> index_;
+};
+
+}  // namespace sumi::formats

@@ -1,0 +1,50 @@
+// What every language model offers, whatever its architecture.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace sumi::models {
+
+// What a model remembers of one sequence: key/value pages, or a recurrent state.
+class DecodeState {
+ public:
+  virtual ~DecodeState() = default;
+  virtual int64_t length() const = 0;  // tokens processed
+  // Forgets all but the first `length` tokens. Throws Error if the state cannot go back that far.
+  virtual void truncate(int64_t length) = 0;
+  virtual size_t bytes() const = 0;
+};
+
+enum class LogitsFor { last, all, none };
+
+class LanguageModel {
+ public:
+  virtual ~LanguageModel() = default;
+
+  virtual std::unique_ptr<DecodeState> new_state() const = 0;
+
+  // Appends ids (at least one) to the state: logits [1, V] of the last position, [n, V] of all, or an undefined
+  // tensor. Bit-identical however the ids are cut into calls and whatever the number of threads.
+  // Throws Error on an id outside the vocabulary or a length beyond max_positions().
+  virtual Tensor forward(std::span<const int32_t> ids, DecodeState& state, LogitsFor logits) const = 0;
+
+  // ids [B, T] i32 -> logits [B, T, V], differentiable with respect to parameters().
+  virtual Tensor forward(const Tensor& ids) const = 0;
+
+  // Dotted names as in Hugging Face checkpoints. Empty when the model was packed for inference.
+  virtual std::vector<std::pair<std::string, Tensor>> parameters() const = 0;
+
+  virtual int64_t vocab_size() const = 0;
+  virtual int64_t max_positions() const = 0;  // the context the model was made for
+  virtual size_t weight_bytes() const = 0;    // in memory, packed
+  virtual size_t bytes_read_per_token() const = 0;  // weights that decoding one token reads
+};
+
+}  // namespace sumi::models

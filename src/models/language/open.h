@@ -1,0 +1,45 @@
+// Opens a language model by path or name.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "models/language/language_model.h"
+#include "text/tokenizer.h"
+
+namespace sumi::models {
+
+enum class ComputeType { automatic, f32, bf16 };  // automatic: as the weights are stored
+
+struct OpenOptions {
+  ComputeType compute = ComputeType::automatic;
+  bool trainable = false;  // keep plain f32 parameters with gradients instead of packing
+  std::function<void(double)> progress;  // 0 to 1; may be empty
+};
+
+// What generation_config.json (or nothing) suggests.
+struct GenerationDefaults {
+  double temperature = 0.7, top_p = 0.95, repetition_penalty = 1;
+  int64_t top_k = 50;
+  bool from_file = false;
+};
+
+struct LanguageModelFiles {
+  std::unique_ptr<LanguageModel> model;
+  std::unique_ptr<text::Tokenizer> tokenizer;  // null if the folder has none
+  GenerationDefaults defaults;
+  std::string path;          // what resolve_model() found
+  std::string architecture;  // "llama", "gpt2" ...
+};
+
+// MODEL as the user gives it -> a GGUF file or a folder with config.json. Tried in order: a path; a name in
+// ${XDG_CACHE_HOME:-~/.cache}/sumi/models (file, file.gguf or folder; a unique part of a name will do);
+// org/name in the Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws Error that
+// lists where it looked.
+std::string resolve_model(const std::string& model);
+
+LanguageModelFiles open_language_model(const std::string& model, const OpenOptions& options = {});
+
+}  // namespace sumi::models

@@ -1,0 +1,32 @@
+// Activation functions, alone and as the gate of a gated MLP.
+#pragma once
+
+#include <string>
+
+#include "tensor/tensor.h"
+
+namespace sumi::ops {
+
+enum class Activation {
+  identity,
+  relu,
+  gelu,        // x Phi(x), by erf
+  gelu_tanh,   // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), arXiv:1606.08415
+  gelu_quick,  // x sigmoid(1.702 x)
+  silu,        // x sigmoid(x)
+};
+
+// The name transformers uses in config.json ("gelu", "gelu_new", "gelu_pytorch_tanh", "silu", ...).
+// Throws Error on an unknown one.
+Activation activation_from_name(const std::string& name);
+
+// [...] -> [...]
+Tensor activation(const Tensor& x, Activation kind);
+
+// activation(gate) * up, as in arXiv:2002.05202: [..., N], [..., N] -> [..., N]
+Tensor gated(const Tensor& gate, const Tensor& up, Activation kind);
+
+// The same with both halves in one tensor, gate first: [..., 2N] -> [..., N]
+Tensor gated(const Tensor& gate_up, Activation kind);
+
+}  // namespace sumi::ops

@@ -1,0 +1,44 @@
+// Matrix products with a weight.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/packed_matrix.h"
+#include "tensor/tensor.h"
+
+namespace sumi::ops {
+
+// A weight repacked once for the processor, for inference only. Reduces each output element over K in one
+// fixed order, whatever the number of rows, threads or neighbours.
+class PackedWeight {
+ public:
+  // How the packed weight computes.
+  enum class Compute {
+    stored,  // block-quantized: int8 activations; f16 and bf16: as bf16; f32: as f32
+    f32,     // everything dequantized to f32: the reference path
+    bf16,    // everything rounded to bf16
+  };
+
+  // Packs the rows of `parts` [Ni, K] (f32, f16, bf16 or block-quantized) under one another, e.g. query, key and
+  // value of an attention. The parts may be of different types.
+  PackedWeight(const std::vector<Tensor>& parts, Compute compute);
+
+  int64_t n() const { return n_; }  // output features
+  int64_t k() const { return k_; }  // input features
+  size_t bytes() const;             // packed size in memory
+  const std::vector<kernels::PackedMatrix>& segments() const { return segments_; }
+
+ private:
+  int64_t n_ = 0, k_ = 0;
+  std::vector<kernels::PackedMatrix> segments_;
+  std::vector<std::shared_ptr<std::byte>> storage_;
+};
+
+// x [..., K], weight [N, K] (f32, f16 or bf16), bias [N] or undefined -> [..., N] f32. Differentiable.
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+
+// The same with a packed weight. Not differentiable: throws Error if a gradient would be needed.
+Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias = {});
+
+}  // namespace sumi::ops

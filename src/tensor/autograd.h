@@ -1,0 +1,69 @@
+// The autograd tape: reverse-mode differentiation of the operations in ops/.
+//
+// An operation whose inputs need a gradient calls record() on its output with a function that turns the
+// output's gradient into gradients of the inputs. backward() walks those records once, in reverse
+// order of their making. Nothing is recorded inside a NoGrad scope: inference pays one test per op.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace sumi::tensor {
+
+// Receives d loss / d output; returns d loss / d input for each input, in order. An undefined Tensor
+// means "none" (the input needs none).
+using BackwardFunction = std::function<std::vector<Tensor>(const Tensor& grad_output)>;
+
+struct AutogradMeta {
+  bool requires_grad = false;
+  Tensor grad;
+  uint64_t sequence = 0;         // order of making
+  const char* op = "";           // for error messages
+  std::vector<Tensor> inputs;    // empty for a leaf
+  BackwardFunction backward;
+};
+
+bool grad_enabled();  // this thread
+
+class NoGrad {  // turns recording off for a scope
+ public:
+  NoGrad();
+  ~NoGrad();
+  NoGrad(const NoGrad&) = delete;
+  NoGrad& operator=(const NoGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+class EnableGrad {  // turns it on again inside a NoGrad scope
+ public:
+  EnableGrad();
+  ~EnableGrad();
+  EnableGrad(const EnableGrad&) = delete;
+  EnableGrad& operator=(const EnableGrad&) = delete;
+
+ private:
+  bool before_;
+};
+
+// True when recording is on and some input needs a gradient.
+bool needs_record(std::initializer_list<const Tensor*> inputs);
+
+// Marks `output` as made from `inputs`. Call only when needs_record() said so.
+void record(Tensor& output, const char* op, std::vector<Tensor> inputs, BackwardFunction backward);
+
+// Adds d loss / d leaf to the grad() of every leaf that requires a gradient. loss must have one element.
+// Frees the recorded history on the way. Throws Error if loss has no history.
+void backward(const Tensor& loss);
+// The same from a given d loss / d output (same shape as output).
+void backward(const Tensor& output, const Tensor& grad_output);
+
+// Gradient checkpointing: runs function(inputs) without recording; its backward runs it again with
+// recording on. function must be deterministic. Parameters that function captures also receive
+// gradients.
+Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function, std::vector<Tensor> inputs);
+
+}  // namespace sumi::tensor
