@@ -1,27 +1,35 @@
 // The autograd tape: reverse-mode differentiation of the operations in ops/.
 //
-// An operation whose inputs need a gradient calls record() on its output with a function that turns the
-// output's gradient into gradients of the inputs. backward() walks those records once, in reverse
-// order of their making. Nothing is recorded inside a NoGrad scope: inference pays one test per op.
+// An operation whose inputs need a gradient calls record() on its output with a function that turns
+// the output's gradient into gradients of the inputs. backward() walks those records once, in
+// reverse order of their making. Nothing is recorded inside a NoGrad scope: inference pays one test
+// per op.
 #pragma once
 
 #include <functional>
+#include <initializer_list>
+#include <memory>
 #include <vector>
 
 #include "tensor/tensor.h"
 
 namespace sumi::tensor {
 
-// Receives d loss / d output; returns d loss / d input for each input, in order. An undefined Tensor
-// means "none" (the input needs none).
+// Receives d loss / d output; returns d loss / d input for each input, in order. An undefined
+// Tensor means "none" (the input needs none).
 using BackwardFunction = std::function<std::vector<Tensor>(const Tensor& grad_output)>;
 
 struct AutogradMeta {
+  AutogradMeta() = default;
+  ~AutogradMeta();  // does not recurse, however deep the history
+  AutogradMeta(const AutogradMeta&) = delete;
+  AutogradMeta& operator=(const AutogradMeta&) = delete;
+
   bool requires_grad = false;
   Tensor grad;
-  uint64_t sequence = 0;         // order of making
-  const char* op = "";           // for error messages
-  std::vector<Tensor> inputs;    // empty for a leaf
+  uint64_t sequence = 0;       // order of making
+  const char* op = "";         // for error messages
+  std::vector<Tensor> inputs;  // empty for a leaf
   BackwardFunction backward;
 };
 
@@ -55,15 +63,16 @@ bool needs_record(std::initializer_list<const Tensor*> inputs);
 // Marks `output` as made from `inputs`. Call only when needs_record() said so.
 void record(Tensor& output, const char* op, std::vector<Tensor> inputs, BackwardFunction backward);
 
-// Adds d loss / d leaf to the grad() of every leaf that requires a gradient. loss must have one element.
-// Frees the recorded history on the way. Throws Error if loss has no history.
+// Adds d loss / d leaf to the grad() of every leaf that requires a gradient. loss must have one
+// element. Frees the recorded history on the way. Throws Error if loss has no history.
 void backward(const Tensor& loss);
 // The same from a given d loss / d output (same shape as output).
 void backward(const Tensor& output, const Tensor& grad_output);
 
 // Gradient checkpointing: runs function(inputs) without recording; its backward runs it again with
-// recording on. function must be deterministic. Parameters that function captures also receive
-// gradients.
-Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function, std::vector<Tensor> inputs);
+// recording on. function must be deterministic. Parameters (leaves) that function captures also
+// receive gradients; a captured tensor that has a history is an Error: pass it as an input.
+Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function,
+                  std::vector<Tensor> inputs);
 
 }  // namespace sumi::tensor

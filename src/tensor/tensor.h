@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "base/error.h"
@@ -25,8 +26,8 @@ std::string shape_string(const Shape& shape);  // "[2, 3]"
 // Product of the sizes. Throws Error on a negative size or an overflow of int64.
 int64_t element_count(const Shape& shape);
 
-// Bytes of a contiguous tensor. Throws Error on overflow, or if the last size of a block type is not a
-// multiple of its block.
+// Bytes of a contiguous tensor. Throws Error on overflow, or if the last size of a block type is
+// not a multiple of its block.
 int64_t byte_count(const Shape& shape, DType dtype);
 
 struct AutogradMeta;
@@ -41,7 +42,8 @@ class Tensor {
   static Tensor from(const std::vector<float>& values, Shape shape);
   static Tensor from_ids(const std::vector<int32_t>& values, Shape shape);
   // Elements that `owner` keeps alive, e.g. inside a MappedFile. The memory must not be written to.
-  static Tensor view_of(std::shared_ptr<const void> owner, const std::byte* data, Shape shape, DType dtype);
+  static Tensor view_of(std::shared_ptr<const void> owner, const std::byte* data, Shape shape,
+                        DType dtype);
 
   bool defined() const { return impl_ != nullptr; }
   const Shape& shape() const { return impl_->shape; }
@@ -71,9 +73,9 @@ class Tensor {
   Tensor view(Shape shape) const;
   // Rows [begin, begin + count) of the first axis, sharing the elements, no gradient recorded.
   Tensor rows(int64_t begin, int64_t count) const;
-  Tensor clone() const;                // new memory, no gradient history
+  Tensor clone() const;                  // new memory, no gradient history
   std::vector<float> to_vector() const;  // f32, f16 and bf16
-  Tensor to(DType dtype) const;        // among f32, f16 and bf16; no gradient recorded
+  Tensor to(DType dtype) const;          // among f32, f16 and bf16; no gradient recorded
 
   // Gradients; see tensor/autograd.h.
   bool requires_grad() const;
@@ -83,6 +85,9 @@ class Tensor {
   std::shared_ptr<AutogradMeta>& autograd() const { return impl_->autograd; }
 
   bool same_as(const Tensor& other) const { return impl_ == other.impl_; }
+  // True if no other handle, view or closure shares the elements, so that they may be reused in
+  // place.
+  bool sole_owner() const { return impl_.use_count() == 1 && impl_->owner.use_count() == 1; }
 
  private:
   struct Impl {
@@ -95,7 +100,7 @@ class Tensor {
   };
   template <class T>
   void check_type() const;
-  void check_size(size_t bytes, bool integer) const;
+  static Tensor make(Shape shape, DType dtype);
 
   std::shared_ptr<Impl> impl_;
 };
@@ -104,20 +109,38 @@ template <class T>
 void Tensor::check_type() const {
   bool matches = false;
   switch (impl_->dtype) {
-    case DType::f32: matches = std::is_same_v<T, float>; break;
-    case DType::f64: matches = std::is_same_v<T, double>; break;
+    case DType::f32:
+      matches = std::is_same_v<T, float>;
+      break;
+    case DType::f64:
+      matches = std::is_same_v<T, double>;
+      break;
     case DType::f16:
-    case DType::bf16: matches = std::is_same_v<T, uint16_t>; break;
-    case DType::i64: matches = std::is_same_v<T, int64_t>; break;
-    case DType::i32: matches = std::is_same_v<T, int32_t>; break;
-    case DType::i16: matches = std::is_same_v<T, int16_t>; break;
-    case DType::i8: matches = std::is_same_v<T, int8_t>; break;
+    case DType::bf16:
+      matches = std::is_same_v<T, uint16_t>;
+      break;
+    case DType::i64:
+      matches = std::is_same_v<T, int64_t>;
+      break;
+    case DType::i32:
+      matches = std::is_same_v<T, int32_t>;
+      break;
+    case DType::i16:
+      matches = std::is_same_v<T, int16_t>;
+      break;
+    case DType::i8:
+      matches = std::is_same_v<T, int8_t>;
+      break;
     case DType::u8:
-    case DType::boolean: matches = std::is_same_v<T, uint8_t>; break;
-    default: break;
+    case DType::boolean:
+      matches = std::is_same_v<T, uint8_t>;
+      break;
+    default:
+      break;
   }
   if (!matches)
-    fail("tensor of {} {} read as another element type", dtype_name(impl_->dtype), shape_string(impl_->shape));
+    fail("tensor of {} {} read as another element type", dtype_name(impl_->dtype),
+         shape_string(impl_->shape));
 }
 
 }  // namespace sumi::tensor

@@ -1,0 +1,196 @@
+#include "tensor/autograd.h"
+
+#include <atomic>
+#include <map>
+
+#include "base/threads.h"
+
+namespace sumi::tensor {
+namespace {
+
+thread_local bool recording = true;
+std::atomic<uint64_t> next_sequence{1};
+
+// What one record holds. Destroying it may destroy the record before it, and so on down to the
+// first: AutogradMeta's destructor therefore only queues, and the outermost call empties the queue.
+struct History {
+  std::vector<Tensor> inputs;
+  BackwardFunction backward;
+};
+
+void bury(History history) {
+  thread_local std::vector<History> queue;
+  thread_local bool emptying = false;
+  queue.push_back(std::move(history));
+  if (emptying) return;
+  emptying = true;
+  while (!queue.empty()) {
+    const History last = std::move(queue.back());
+    queue.pop_back();
+  }
+  emptying = false;
+}
+
+// into += from, f32.
+void add_in_place(Tensor& into, const Tensor& from) {
+  float* a = into.f32();
+  const float* b = from.f32();
+  base::parallel_for(into.numel(), 32768, [&](int64_t begin, int64_t end) {
+#pragma omp simd
+    for (int64_t i = begin; i < end; ++i) a[i] += b[i];
+  });
+}
+
+// Adds `grad` to `sum`, which may be undefined. Never writes to elements that someone else may see.
+void accumulate(Tensor& sum, Tensor grad) {
+  if (!sum.defined()) {
+    sum = std::move(grad);
+    return;
+  }
+  if (!sum.sole_owner()) {
+    if (grad.sole_owner())
+      std::swap(sum, grad);  // a + b == b + a, bit for bit
+    else
+      sum = sum.clone();
+  }
+  add_in_place(sum, grad);
+}
+
+void accumulate_leaf(AutogradMeta& leaf, Tensor grad) {
+  if (!leaf.grad.defined())
+    leaf.grad = grad.sole_owner() ? std::move(grad) : grad.clone();
+  else
+    add_in_place(leaf.grad, grad);  // in place, as in PyTorch: handles of grad() see the sum
+}
+
+struct Pending {
+  std::shared_ptr<AutogradMeta> meta;
+  Tensor grad;
+};
+
+// Inputs are made before outputs, so taking the youngest record first visits each after all its
+// uses. Records older than first_sequence are an error: they belong to a graph outside a
+// checkpoint.
+void run_backward(const Tensor& output, Tensor grad_output, uint64_t first_sequence) {
+  const NoGrad no_grad;
+  std::map<uint64_t, Pending> pending;
+  pending[output.autograd()->sequence] = {output.autograd(), std::move(grad_output)};
+  while (!pending.empty()) {
+    const auto youngest = std::prev(pending.end());
+    const std::shared_ptr<AutogradMeta> meta = std::move(youngest->second.meta);
+    Tensor grad = std::move(youngest->second.grad);
+    pending.erase(youngest);
+    if (!meta->backward)
+      fail("backward: the history of a result of {} was freed by an earlier backward()", meta->op);
+    if (meta->sequence < first_sequence)
+      fail("checkpoint: its function captured a result of {}; pass it as an input", meta->op);
+
+    History history{std::move(meta->inputs), std::move(meta->backward)};
+    meta->inputs.clear();
+    meta->backward = nullptr;
+    std::vector<Tensor> grads = history.backward(grad);
+    grad = Tensor();
+    if (grads.size() != history.inputs.size())
+      fail("backward of {}: {} gradients for {} inputs", meta->op, grads.size(),
+           history.inputs.size());
+    for (size_t i = 0; i < grads.size(); ++i) {
+      const Tensor& input = history.inputs[i];
+      if (!grads[i].defined() || !input.defined() || !input.requires_grad()) continue;
+      if (grads[i].shape() != input.shape() || grads[i].dtype() != DType::f32)
+        fail("backward of {}: gradient {} {} for input {} of shape {}", meta->op,
+             dtype_name(grads[i].dtype()), shape_string(grads[i].shape()), i,
+             shape_string(input.shape()));
+      const std::shared_ptr<AutogradMeta>& source = input.autograd();
+      if (source->sequence == 0) {
+        accumulate_leaf(*source, std::move(grads[i]));
+      } else {
+        Pending& slot = pending[source->sequence];
+        slot.meta = source;
+        accumulate(slot.grad, std::move(grads[i]));
+      }
+    }
+    bury(std::move(history));
+  }
+}
+
+}  // namespace
+
+AutogradMeta::~AutogradMeta() {
+  if (backward || !inputs.empty()) bury({std::move(inputs), std::move(backward)});
+}
+
+bool grad_enabled() { return recording; }
+
+NoGrad::NoGrad() : before_(recording) { recording = false; }
+NoGrad::~NoGrad() { recording = before_; }
+EnableGrad::EnableGrad() : before_(recording) { recording = true; }
+EnableGrad::~EnableGrad() { recording = before_; }
+
+bool needs_record(std::initializer_list<const Tensor*> inputs) {
+  if (!recording) return false;
+  for (const Tensor* input : inputs)
+    if (input->defined() && input->requires_grad()) return true;
+  return false;
+}
+
+void record(Tensor& output, const char* op, std::vector<Tensor> inputs, BackwardFunction backward) {
+  auto meta = std::make_shared<AutogradMeta>();
+  meta->requires_grad = true;
+  meta->sequence = next_sequence.fetch_add(1, std::memory_order_relaxed);
+  meta->op = op;
+  meta->inputs = std::move(inputs);
+  meta->backward = std::move(backward);
+  output.autograd() = std::move(meta);
+}
+
+void backward(const Tensor& loss) {
+  if (!loss.defined()) fail("backward: the loss is undefined");
+  if (loss.numel() != 1)
+    fail("backward: the loss has shape {}, expected one element", shape_string(loss.shape()));
+  backward(loss, Tensor::full(loss.shape(), 1));
+}
+
+void backward(const Tensor& output, const Tensor& grad_output) {
+  if (!output.defined() || !output.autograd() || output.autograd()->sequence == 0)
+    fail("backward: the tensor has no history; no input of its operation required a gradient");
+  if (!grad_output.defined() || grad_output.shape() != output.shape())
+    fail("backward: gradient of shape {} for an output of shape {}",
+         grad_output.defined() ? shape_string(grad_output.shape()) : "(undefined)",
+         shape_string(output.shape()));
+  run_backward(output, grad_output, 0);
+}
+
+Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function,
+                  std::vector<Tensor> inputs) {
+  if (!recording) return function(inputs);
+  Tensor output;
+  {
+    const NoGrad no_grad;
+    output = function(inputs);
+  }
+  // A function that returns one of its inputs, or a parameter, must not lose that tensor's history.
+  if (output.autograd()) output = output.view(output.shape());
+  // Recorded even if no input needs a gradient: a captured parameter may.
+  record(output, "checkpoint", inputs,
+         [function = std::move(function), inputs](const Tensor& grad) {
+           const EnableGrad enable;
+           const uint64_t first_sequence = next_sequence.load(std::memory_order_relaxed);
+           std::vector<Tensor> leaves;
+           for (const Tensor& input : inputs) {
+             leaves.push_back(input.defined() ? input.view(input.shape()) : Tensor());
+             if (input.defined() && input.requires_grad()) leaves.back().set_requires_grad(true);
+           }
+           const Tensor again = function(leaves);
+           if (again.autograd() && again.autograd()->sequence != 0)
+             run_backward(again, grad, first_sequence);
+           else if (again.requires_grad())  // a leaf itself: an input or a parameter
+             accumulate_leaf(*again.autograd(), grad.clone());
+           std::vector<Tensor> grads;
+           for (const Tensor& leaf : leaves)
+             grads.push_back(leaf.defined() ? leaf.grad() : Tensor());
+           return grads;
+         });
+  return output;
+}
+
+}  // namespace sumi::tensor
