@@ -1,7 +1,7 @@
 // GGUF files, versions 2 and 3 (little-endian). Format: ggml's docs/gguf.md.
 //
-// Every count, length, offset and size is checked against the file before it is used. Sizes in the file are listed
-// fastest first; TensorInfo::shape has them row-major.
+// Every count, length, offset and size is checked against the file before it is used. Sizes in the
+// file are listed fastest first; TensorInfo::shape has them row-major.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,10 @@
 
 namespace sumi::formats {
 
-// A metadata value. All integers are widened, all arrays are of one kind.
+class ByteCursor;
+
+// A metadata value. Integers are widened to int64_t (uint64_t holds only values beyond it), floats
+// to double; an array of integers beyond int64_t, or of arrays, is refused.
 using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string, std::vector<int64_t>,
                                std::vector<double>, std::vector<bool>, std::vector<std::string>>;
 
@@ -35,8 +38,8 @@ class GgufFile : public TensorSource {
   const std::vector<std::string>& keys() const { return keys_; }  // in file order
   bool has_key(const std::string& key) const { return metadata_.count(key) > 0; }
   const GgufValue& value(const std::string& key) const;  // throws Error if there is none
-  // Typed reads. The first form throws Error if the key is missing; both throw if it has another type
-  // (any integer type will do for get_int, any number for get_float).
+  // Typed reads. The first form throws Error if the key is missing; both throw if it has another
+  // type (any integer type will do for get_int, any number for get_float).
   int64_t get_int(const std::string& key) const;
   int64_t get_int(const std::string& key, int64_t missing) const;
   double get_float(const std::string& key) const;
@@ -49,6 +52,12 @@ class GgufFile : public TensorSource {
   std::vector<double> get_floats(const std::string& key) const;
 
  private:
+  void read_metadata(ByteCursor& cursor, uint64_t count);
+  void read_tensor_infos(ByteCursor& cursor, uint64_t count);
+  // Checks the tensors' places and turns offsets_ from "in the data" to "in the file".
+  void place_tensors(size_t header_bytes);
+  size_t index_of(const std::string& name) const;
+
   std::string path_;
   std::shared_ptr<base::MappedFile> file_;
   uint32_t version_ = 0;

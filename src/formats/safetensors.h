@@ -1,12 +1,14 @@
 // safetensors files: one, or several listed by model.safetensors.index.json.
-// Format: huggingface/safetensors README. The header is capped at 100 MB, as in the reference; spans must be
-// inside the file, ordered, without overlap or hole, and equal to shape times element size.
+// Format: huggingface/safetensors README. The header is capped at 100 MB, as in the reference;
+// spans must be inside the file, ordered, without overlap or hole, and equal to shape times element
+// size.
 #pragma once
 
 #include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/memory.h"
@@ -21,11 +23,14 @@ class SafetensorsFile : public TensorSource {
   std::string describe() const override { return path_; }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   bool has(const std::string& name) const override { return index_.count(name) > 0; }
+  // As in TensorSource, but a tensor whose data is not aligned to its elements is copied.
   Tensor get(const std::string& name) const override;
   void release(const std::string& name) const override;
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
 
  private:
+  size_t index_of(const std::string& name) const;
+
   std::string path_;
   std::shared_ptr<base::MappedFile> file_;
   std::vector<TensorInfo> tensors_;
@@ -34,12 +39,14 @@ class SafetensorsFile : public TensorSource {
   std::map<std::string, std::string> metadata_;
 };
 
-// The weights of a Hugging Face folder: model.safetensors, or the shards of model.safetensors.index.json (whose
-// file names must be plain names inside the folder). Throws Error naming what is missing.
+// The weights of a Hugging Face folder: model.safetensors, or the shards of
+// model.safetensors.index.json (whose file names must be plain names inside the folder). Throws
+// Error naming what is missing.
 std::unique_ptr<TensorSource> open_safetensors_folder(const std::string& folder);
 
 // Writes tensors (name, tensor) to a file: temporary name first, then renamed.
-void write_safetensors(const std::string& path, const std::vector<std::pair<std::string, Tensor>>& tensors,
+void write_safetensors(const std::string& path,
+                       const std::vector<std::pair<std::string, Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata = {});
 
 }  // namespace sumi::formats

@@ -18,7 +18,7 @@ struct TensorInfo {
 class TensorSource {
  public:
   virtual ~TensorSource() = default;
-  virtual std::string describe() const = 0;  // the path, for messages
+  virtual std::string describe() const = 0;                    // the path, for messages
   virtual const std::vector<TensorInfo>& tensors() const = 0;  // in file order
   virtual bool has(const std::string& name) const = 0;
   // A view of the mapped file. Throws Error naming the tensor if there is none.
