@@ -79,6 +79,8 @@ CASES = {
 
 
 def randomize(model, dtype):
+    # A tied head sees the token's own embedding in the residual stream: small embeddings keep the layers' share visible.
+    embedding, gain = (0.3, 2.5) if model.config.tie_word_embeddings else (1.0, 1.5)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "norm" in name or ".ln_" in name:
@@ -86,12 +88,12 @@ def randomize(model, dtype):
             elif p.dim() == 1:
                 value = torch.randn_like(p) * 0.3
             elif "wpe" in name:
-                value = torch.randn_like(p) * 0.5
+                value = torch.randn_like(p) * 0.5 * embedding
             elif "embed" in name or "wte" in name:
-                value = torch.randn_like(p)
+                value = torch.randn_like(p) * embedding
             else:
                 fan_in = p.shape[0] if model.config.model_type == "gpt2" else p.shape[1]
-                value = torch.randn_like(p) * (1.5 / fan_in**0.5)
+                value = torch.randn_like(p) * (gain / fan_in**0.5)
             p.copy_(value.to(dtype))
 
 
