@@ -15,13 +15,6 @@ namespace {
 constexpr uint64_t kMaxNameBytes =
     65535;  // keys and tensor names; ggml's docs/gguf.md limits keys to this
 
-const char* type_name(GgufType type) {
-  constexpr const char* kNames[] = {"uint8",  "int8",    "uint16", "int16",  "uint32",
-                                    "int32",  "float32", "bool",   "string", "array",
-                                    "uint64", "int64",   "float64"};
-  return kNames[static_cast<uint32_t>(type)];
-}
-
 // Bytes that one value takes at least.
 uint64_t least_bytes(GgufType type) {
   switch (type) {

@@ -1,0 +1,89 @@
+"""Writes tests/data/formats/: a GGUF file and a safetensors file made by the packages gguf and safetensors, and random
+blocks of each GGUF block format with the floats that gguf.quants makes of them.
+
+dequantize_<type>.bin holds the blocks, then the floats (little-endian float32).
+"""
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as Q
+from safetensors.torch import save_file
+
+OUT = Path(__file__).resolve().parents[2] / "tests" / "data" / "formats"
+
+# Type and the places of its f16 scales in a block.
+BLOCK_TYPES = [(Q.Q4_0, [0]), (Q.Q4_1, [0, 2]), (Q.Q5_0, [0]), (Q.Q5_1, [0, 2]), (Q.Q8_0, [0]), (Q.Q2_K, [80, 82]),
+               (Q.Q3_K, [108]), (Q.Q4_K, [0, 2]), (Q.Q5_K, [0, 2]), (Q.Q6_K, [208])]
+
+
+def random_blocks(rng, qtype, scale_places):
+    """Random bytes with finite scales; the last two blocks have all bits set and a subnormal scale."""
+    elements, size = gguf.GGML_QUANT_SIZES[qtype]
+    count = 6 if elements == 32 else 4
+    blocks = rng.integers(0, 256, (count, size), dtype=np.uint8)
+    blocks[-2] = 255
+    for place in scale_places:
+        scales = rng.normal(0, 0.05, count).astype(np.float16)
+        scales[-1] = np.float16(3e-6)
+        blocks[:, place:place + 2] = scales.view(np.uint8).reshape(count, 2)
+    return blocks
+
+
+def write_blocks(rng):
+    for qtype, places in BLOCK_TYPES:
+        blocks = random_blocks(rng, qtype, places)
+        floats = np.stack([gguf.quants.dequantize(block, qtype) for block in blocks]).astype("<f4")
+        (OUT / f"dequantize_{qtype.name.lower()}.bin").write_bytes(blocks.tobytes() + floats.tobytes())
+
+
+def write_gguf(rng):
+    writer = gguf.GGUFWriter(OUT / "types.gguf", "test")
+    writer.add_custom_alignment(64)
+    writer.add_uint8("value.uint8", 200)
+    writer.add_int8("value.int8", -100)
+    writer.add_uint16("value.uint16", 60000)
+    writer.add_int16("value.int16", -30000)
+    writer.add_uint32("value.uint32", 4000000000)
+    writer.add_int32("value.int32", -2000000000)
+    writer.add_uint64("value.uint64", 2**64 - 1)
+    writer.add_int64("value.int64", -2**63)
+    writer.add_float32("value.float32", 0.1)
+    writer.add_float64("value.float64", 0.1)
+    writer.add_bool("value.bool", True)
+    writer.add_string("value.string", "naïve 墨")
+    writer.add_array("array.string", ["a", "", "墨"])
+    writer.add_array("array.int32", [1, -2, 3])
+    writer.add_array("array.float32", [0.5, -1.5])
+    writer.add_array("array.bool", [True, False])
+    writer.add_tensor("f32", np.arange(6, dtype=np.float32).reshape(2, 3))
+    writer.add_tensor("f16", np.arange(4, dtype=np.float16))
+    writer.add_tensor("i32", np.arange(24, dtype=np.int32).reshape(2, 3, 4))
+    for qtype, places in BLOCK_TYPES:
+        blocks = random_blocks(rng, qtype, places)[:2]
+        writer.add_tensor(qtype.name.lower(), blocks, raw_dtype=qtype)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def write_safetensors():
+    values = torch.arange(6).reshape(2, 3) - 2
+    tensors = {str(dtype).removeprefix("torch."): values.to(dtype)
+               for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.int32,
+                             torch.int16, torch.int8, torch.bool)}
+    tensors["uint8"] = values.abs().to(torch.uint8)
+    tensors["scalar"] = torch.tensor(2.5)
+    tensors["empty"] = torch.zeros(0, 4)
+    save_file(tensors, OUT / "types.safetensors", metadata={"format": "pt"})
+
+
+if __name__ == "__main__":
+    OUT.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(3)
+    write_blocks(generator)
+    write_gguf(generator)
+    write_safetensors()
