@@ -3,18 +3,13 @@
 
 #include <string>
 
+#include "kernels/elementwise.h"
 #include "tensor/tensor.h"
 
 namespace sumi::ops {
 
-enum class Activation {
-  identity,
-  relu,
-  gelu,        // x Phi(x), by erf
-  gelu_tanh,   // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), arXiv:1606.08415
-  gelu_quick,  // x sigmoid(1.702 x)
-  silu,        // x sigmoid(x)
-};
+// identity, relu, gelu (by erf), gelu_tanh, gelu_quick, silu: formulas in kernels/elementwise.h.
+using kernels::Activation;
 
 // The name transformers uses in config.json ("gelu", "gelu_new", "gelu_pytorch_tanh", "silu", ...).
 // Throws Error on an unknown one.

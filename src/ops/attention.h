@@ -1,5 +1,5 @@
-// Scaled dot-product attention, computed in blocks of keys with a running softmax (arXiv:2205.14135), so no
-// [T, S] matrix is ever in memory.
+// Scaled dot-product attention, computed in blocks of keys with a running softmax
+// (arXiv:2205.14135), so no [T, S] matrix is ever in memory.
 #pragma once
 
 #include <vector>
@@ -9,16 +9,18 @@
 namespace sumi::ops {
 
 struct AttentionOptions {
-  float scale = 1;                  // usually 1 / sqrt(D)
-  bool causal = true;               // query t sees key s only if s <= t + query_offset
-  int64_t query_offset = 0;         // position of query 0 among the keys
-  int64_t window = 0;               // > 0: only the last `window` keys, itself included
-  float softcap = 0;                // > 0: scores become cap tanh(score / cap)
-  std::vector<float> alibi_slopes;  // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409
+  float scale = 1;           // usually 1 / sqrt(D)
+  bool causal = true;        // query t sees key s only if s <= t + query_offset
+  int64_t query_offset = 0;  // position of query 0 among the keys
+  int64_t window = 0;        // > 0: only the last `window` keys, itself included
+  float softcap = 0;         // > 0: scores become cap tanh(score / cap)
+  std::vector<float>
+      alibi_slopes;  // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409
 };
 
-// q [B, T, H, D], k and v [B, S, Hkv, D] with H a multiple of Hkv -> [B, T, H, D]. Query head h uses key
-// head h / (H / Hkv). A query that may see no key gives zeros.
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options);
+// q [B, T, H, D], k and v [B, S, Hkv, D] with H a multiple of Hkv -> [B, T, H, D]. Query head h
+// uses key head h / (H / Hkv). A query that may see no key gives zeros.
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options);
 
 }  // namespace sumi::ops

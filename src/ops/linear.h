@@ -9,8 +9,8 @@
 
 namespace sumi::ops {
 
-// A weight repacked once for the processor, for inference only. Reduces each output element over K in one
-// fixed order, whatever the number of rows, threads or neighbours.
+// A weight repacked once for the processor, for inference only. Reduces each output element over K
+// in one fixed order, whatever the number of rows, threads or neighbours.
 class PackedWeight {
  public:
   // How the packed weight computes.
@@ -20,8 +20,8 @@ class PackedWeight {
     bf16,    // everything rounded to bf16
   };
 
-  // Packs the rows of `parts` [Ni, K] (f32, f16, bf16 or block-quantized) under one another, e.g. query, key and
-  // value of an attention. The parts may be of different types.
+  // Packs the rows of `parts` [Ni, K] (f32, f16, bf16 or block-quantized) under one another, e.g.
+  // query, key and value of an attention. The parts may be of different types.
   PackedWeight(const std::vector<Tensor>& parts, Compute compute);
 
   int64_t n() const { return n_; }  // output features
@@ -35,7 +35,8 @@ class PackedWeight {
   std::vector<std::shared_ptr<std::byte>> storage_;
 };
 
-// x [..., K], weight [N, K] (f32, f16 or bf16), bias [N] or undefined -> [..., N] f32. Differentiable.
+// x [..., K], weight [N, K] (f32, f16 or bf16), bias [N] or undefined -> [..., N] f32.
+// Differentiable.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
 // The same with a packed weight. Not differentiable: throws Error if a gradient would be needed.

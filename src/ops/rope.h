@@ -14,24 +14,26 @@ enum class RopePairs {
   neighbours,  // element 2i turns with 2i + 1 (GPT-J, LLaMA in GGUF files)
 };
 
-// Field names and meanings as in transformers' rope_scaling / rope_parameters (modeling_rope_utils.py).
+// Field names and meanings as in transformers' rope_scaling / rope_parameters
+// (modeling_rope_utils.py).
 struct RopeOptions {
   int64_t rotary_dim = 0;  // the first rotary_dim elements of a head turn, the rest pass
   double theta = 10000;
   RopePairs pairs = RopePairs::halves;
   RopeScaling scaling = RopeScaling::none;
   double factor = 1;
-  int64_t original_max_positions = 0;            // dynamic, llama3, yarn
-  double low_freq_factor = 1, high_freq_factor = 4;   // llama3
-  double beta_fast = 32, beta_slow = 1;               // yarn
-  double attention_factor = 0;                        // yarn; 0: from factor (and the mscales)
-  double mscale = 0, mscale_all_dim = 0;              // yarn
-  bool truncate = true;                               // yarn
-  std::vector<float> frequency_factors;  // GGUF's rope_freqs.weight: divides each frequency; may be empty
+  int64_t original_max_positions = 0;                // dynamic, llama3, yarn
+  double low_freq_factor = 1, high_freq_factor = 4;  // llama3
+  double beta_fast = 32, beta_slow = 1;              // yarn
+  double attention_factor = 0;                       // yarn; 0: from factor (and the mscales)
+  double mscale = 0, mscale_all_dim = 0;             // yarn
+  bool truncate = true;                              // yarn
+  std::vector<float>
+      frequency_factors;  // GGUF's rope_freqs.weight: divides each frequency; may be empty
 };
 
-// Angular frequencies [rotary_dim / 2] for a sequence that reaches max_position positions (this matters to
-// `dynamic` only), and the factor that multiplies cos and sin.
+// Angular frequencies [rotary_dim / 2] for a sequence that reaches max_position positions (this
+// matters to `dynamic` only), and the factor that multiplies cos and sin.
 struct RopeFrequencies {
   std::vector<float> inverse;
   float magnitude = 1;
@@ -39,6 +41,7 @@ struct RopeFrequencies {
 RopeFrequencies rope_frequencies(const RopeOptions& options, int64_t max_position);
 
 // Turns x [B, T, H, D] by positions [T] or [B, T] (i32).
-Tensor rope(const Tensor& x, const Tensor& positions, const RopeFrequencies& frequencies, RopePairs pairs);
+Tensor rope(const Tensor& x, const Tensor& positions, const RopeFrequencies& frequencies,
+            RopePairs pairs);
 
 }  // namespace sumi::ops

@@ -8,7 +8,8 @@
 namespace sumi::ops {
 
 Tensor reshape(const Tensor& x, Shape shape);  // shares the elements
-Tensor slice_last(const Tensor& x, int64_t begin, int64_t count);  // [..., N] -> [..., count], a copy
+Tensor slice_last(const Tensor& x, int64_t begin,
+                  int64_t count);                      // [..., N] -> [..., count], a copy
 Tensor concat_last(const std::vector<Tensor>& parts);  // equal leading axes
 
 }  // namespace sumi::ops

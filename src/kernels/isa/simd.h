@@ -10,16 +10,14 @@
 #include <cstdint>
 #include <cstring>
 
-#if defined(__AVX2__) || defined(SUMI_EMULATE_AVX512)
-#ifdef SUMI_EMULATE_AVX512  // tests: AVX-512 semantics on any machine, through SIMDe
-#define SIMDE_ENABLE_NATIVE_ALIASES
-#include <simde/x86/avx2.h>
-#include <simde/x86/avx512.h>
-#include <simde/x86/f16c.h>
-#include <simde/x86/fma.h>
-#else
-#include <immintrin.h>
+// g++ 12 warns of its own header's deliberately undefined registers (GCC bug 105593).
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif
+#if defined(SUMI_EMULATE_AVX512)
+#include "kernels/emulated_avx512.h"  // in tests/: AVX-512 on any machine
+#elif defined(__AVX2__)
+#include <immintrin.h>
 #endif
 
 #if defined(__AVX512F__) || defined(SUMI_EMULATE_AVX512)
@@ -27,10 +25,10 @@
 #elif defined(__AVX2__)
 #define SUMI_AVX2 1
 #endif
-#if defined(__AVX512VNNI__) || defined(SUMI_EMULATE_AVX512)
+#if defined(__AVX512VNNI__) || defined(SUMI_EMULATE_VNNI)
 #define SUMI_VNNI 1
 #endif
-#if defined(__AVX512BF16__)
+#if defined(__AVX512BF16__) || defined(SUMI_EMULATE_VNNI)
 #define SUMI_BF16 1
 #endif
 
@@ -54,6 +52,10 @@ inline Vec max(Vec a, Vec b) { return {_mm512_max_ps(a.v, b.v)}; }
 inline Vec min(Vec a, Vec b) { return {_mm512_min_ps(a.v, b.v)}; }
 inline Vec sqrt(Vec a) { return {_mm512_sqrt_ps(a.v)}; }
 inline Vec round(Vec a) { return {_mm512_roundscale_ps(a.v, 0)}; }
+// x > 0 ? a : b in each lane.
+inline Vec select_positive(Vec x, Vec a, Vec b) {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(x.v, _mm512_setzero_ps(), _CMP_GT_OQ), b.v, a.v)};
+}
 // 2^n for integral n in [-126, 127].
 inline Vec exp2_integral(Vec n) {
   const __m512i e = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
@@ -77,6 +79,9 @@ inline Vec max(Vec a, Vec b) { return {_mm256_max_ps(a.v, b.v)}; }
 inline Vec min(Vec a, Vec b) { return {_mm256_min_ps(a.v, b.v)}; }
 inline Vec sqrt(Vec a) { return {_mm256_sqrt_ps(a.v)}; }
 inline Vec round(Vec a) { return {_mm256_round_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+inline Vec select_positive(Vec x, Vec a, Vec b) {
+  return {_mm256_blendv_ps(b.v, a.v, _mm256_cmp_ps(x.v, _mm256_setzero_ps(), _CMP_GT_OQ))};
+}
 inline Vec exp2_integral(Vec n) {
   const __m256i e = _mm256_add_epi32(_mm256_cvtps_epi32(n.v), _mm256_set1_epi32(127));
   return {_mm256_castsi256_ps(_mm256_slli_epi32(e, 23))};
@@ -112,6 +117,7 @@ inline Vec max(Vec a, Vec b) { SUMI_LANES(a.v[i] > b.v[i] ? a.v[i] : b.v[i]); }
 inline Vec min(Vec a, Vec b) { SUMI_LANES(a.v[i] < b.v[i] ? a.v[i] : b.v[i]); }
 inline Vec sqrt(Vec a) { SUMI_LANES(std::sqrt(a.v[i])); }
 inline Vec round(Vec a) { SUMI_LANES(std::nearbyint(a.v[i])); }
+inline Vec select_positive(Vec x, Vec a, Vec b) { SUMI_LANES(x.v[i] > 0 ? a.v[i] : b.v[i]); }
 inline Vec exp2_integral(Vec n) {
   SUMI_LANES(std::bit_cast<float>((static_cast<int32_t>(n.v[i]) + 127) << 23));
 }
@@ -148,9 +154,9 @@ inline float max_lanes(Vec a) {
 
 // e^x: Cody-Waite reduction by ln 2 in two parts and a degree-6 polynomial (Taylor, on |r| <= ln(2)/2:
 // error below 2 units in the last place). Below -87.3 gives about 1e-38, above 88.3 about 2e38: callers that
-// need exact 0 or infinity at the ends handle them.
+// need exact 0 or infinity at the ends handle them. NaN stays NaN (max and min give the second operand).
 inline Vec exp(Vec x) {
-  x = max(min(x, Vec::set1(88.3f)), Vec::set1(-87.3f));
+  x = max(Vec::set1(-87.3f), min(Vec::set1(88.3f), x));
   const Vec n = round(x * Vec::set1(1.44269504f));
   Vec r = fma(n, Vec::set1(-0.693359375f), x);
   r = fma(n, Vec::set1(2.12194440e-4f), r);

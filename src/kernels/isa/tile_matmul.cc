@@ -1,0 +1,67 @@
+// The copies of kernels/tile_matmul.h, one per instruction set.
+#include "kernels/tile_matmul.h"
+
+#include "kernels/isa/simd.h"
+
+namespace sumi::kernels::SUMI_ISA {
+namespace {
+
+constexpr int64_t kWidth = Vec::kWidth;
+
+// kRows x kVecs vectors of c held in registers while p runs.
+template <int kRows, int kVecs>
+inline void block(int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
+                  int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  Vec sum[kRows][kVecs];
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kVecs; ++j)
+      sum[i][j] = accumulate ? Vec::load(c + i * c_row + j * kWidth) : Vec::zero();
+  for (int64_t p = 0; p < k; ++p) {
+    Vec row[kVecs];
+    for (int j = 0; j < kVecs; ++j) row[j] = Vec::load(b + p * b_row + j * kWidth);
+    for (int i = 0; i < kRows; ++i) {
+      const Vec factor = Vec::set1(a[i * a_row + p * a_column]);
+      for (int j = 0; j < kVecs; ++j) sum[i][j] = fma(factor, row[j], sum[i][j]);
+    }
+  }
+  for (int i = 0; i < kRows; ++i)
+    for (int j = 0; j < kVecs; ++j) sum[i][j].store(c + i * c_row + j * kWidth);
+}
+
+// The last columns, fewer than a vector.
+inline void edge(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
+                 const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  for (int64_t i = 0; i < m; ++i) {
+    Vec sum = accumulate ? load_partial(c + i * c_row, n) : Vec::zero();
+    for (int64_t p = 0; p < k; ++p)
+      sum = fma(Vec::set1(a[i * a_row + p * a_column]), load_partial(b + p * b_row, n), sum);
+    store_partial(sum, c + i * c_row, n);
+  }
+}
+
+template <int kVecs>
+inline void columns(int64_t m, int64_t k, const float* a, int64_t a_row, int64_t a_column,
+                    const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  int64_t i = 0;
+  for (; i + 4 <= m; i += 4)
+    block<4, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
+  for (; i < m; ++i)
+    block<1, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
+}
+
+void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
+              const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  int64_t j = 0;
+  for (; j + 2 * kWidth <= n; j += 2 * kWidth)
+    columns<2>(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+  for (; j + kWidth <= n; j += kWidth)
+    columns<1>(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+  if (j < n) edge(m, n - j, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+}
+
+}  // namespace
+
+extern const TileMatmul kTileMatmul;
+const TileMatmul kTileMatmul = multiply;
+
+}  // namespace sumi::kernels::SUMI_ISA

@@ -1,0 +1,20 @@
+// A small matrix product inside one thread, for tiles that fit the caches (attention).
+#pragma once
+
+#include <cstdint>
+
+#include "base/cpu.h"
+
+namespace sumi::kernels {
+
+// c[i, j] = (accumulate ? c[i, j] : 0) + sum over p < k, in rising order, of a(i, p) b[p, j] for i
+// < m, j < n; a(i, p) is a[i * a_row + p * a_column], b's rows are b_row apart, c's c_row. An
+// element's value does not depend on m or n.
+using TileMatmul = void (*)(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row,
+                            int64_t a_column, const float* b, int64_t b_row, float* c,
+                            int64_t c_row, bool accumulate);
+
+TileMatmul tile_matmul();  // for base::active_isa()
+TileMatmul tile_matmul_for(base::Isa isa);
+
+}  // namespace sumi::kernels

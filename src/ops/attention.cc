@@ -1,0 +1,237 @@
+#include "ops/attention.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/tile_matmul.h"
+#include "ops/common.h"
+
+namespace sumi::ops {
+namespace {
+
+constexpr int64_t kTile =
+    64;  // queries and keys in a tile: scores and keys stay in the L1 and L2 caches
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+struct Problem {
+  int64_t batch, queries, keys, heads, kv_heads, size, group;  // group = heads / kv_heads
+  AttentionOptions options;
+
+  // Rows of q, k and v are these many floats apart.
+  int64_t q_row() const { return heads * size; }
+  int64_t kv_row() const { return kv_heads * size; }
+  int64_t q_offset(int64_t b, int64_t t, int64_t h) const {
+    return ((b * queries + t) * heads + h) * size;
+  }
+  int64_t kv_offset(int64_t b, int64_t s, int64_t h) const {
+    return ((b * keys + s) * kv_heads + h) * size;
+  }
+
+  // Query t sees keys [first_key(t), end_key(t)).
+  int64_t first_key(int64_t t) const {
+    if (options.window <= 0) return 0;
+    return std::max<int64_t>(0, t + options.query_offset + 1 - options.window);
+  }
+  int64_t end_key(int64_t t) const {
+    if (!options.causal) return keys;
+    return std::clamp<int64_t>(t + options.query_offset + 1, 0, keys);
+  }
+};
+
+Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  check_f32("attention", "q", q);
+  check_f32("attention", "k", k);
+  if (q.dim() != 4 || k.dim() != 4 || k.size(0) != q.size(0) || k.size(3) != q.size(3))
+    fail("attention: q {} and k {}, expected [B, T, H, D] and [B, S, Hkv, D]",
+         shape_string(q.shape()), shape_string(k.shape()));
+  check_shape("attention", "v", v, k.shape());
+  const int64_t heads = q.size(2), kv_heads = k.size(2);
+  if (kv_heads <= 0 || heads % kv_heads != 0)
+    fail("attention: {} query heads are not a multiple of {} key heads", heads, kv_heads);
+  if (options.window < 0) fail("attention: window is {}, expected 0 or more", options.window);
+  if (options.softcap < 0) fail("attention: softcap is {}, expected 0 or more", options.softcap);
+  if (!options.alibi_slopes.empty() && static_cast<int64_t>(options.alibi_slopes.size()) != heads)
+    fail("attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);
+  return {q.size(0), q.size(1), k.size(1), heads, kv_heads, q.size(3), heads / kv_heads, options};
+}
+
+// to[d, s] = from[s * row + d]
+void transpose(const float* from, int64_t row, int64_t count, int64_t size, float* to) {
+  for (int64_t s = 0; s < count; ++s)
+    for (int64_t d = 0; d < size; ++d) to[d * kTile + s] = from[s * row + d];
+}
+
+// A tile of scores: q rows [t, t + m) against keys [s, s + n), whose transpose is keys_t [D,
+// kTile]. scores [m, kTile] get scale, softcap, ALiBi and the mask (-infinity). With `capped`, the
+// values after the softcap and before ALiBi and mask are kept there too.
+void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t m, int64_t s,
+                int64_t n, const float* keys_t, float* scores, float* capped) {
+  const AttentionOptions& o = p.options;
+  kernels::tile_matmul()(m, n, p.size, q, p.q_row(), 1, keys_t, kTile, scores, kTile, false);
+  for (int64_t i = 0; i < m; ++i) {
+    float* row = scores + i * kTile;
+    elementwise().scale(row, o.scale, row, n);
+    if (o.softcap > 0) {
+      elementwise().softcap(row, o.softcap, row, n);
+      if (capped) std::copy_n(row, n, capped + i * kTile);
+    }
+    if (!o.alibi_slopes.empty()) {
+      const float slope = o.alibi_slopes[static_cast<size_t>(h)];
+      const int64_t here = t + i + o.query_offset;
+      for (int64_t j = 0; j < n; ++j) row[j] += slope * static_cast<float>(s + j - here);
+    }
+    const int64_t first = std::clamp<int64_t>(p.first_key(t + i) - s, 0, n);
+    const int64_t end = std::clamp<int64_t>(p.end_key(t + i) - s, first, n);
+    std::fill(row, row + first, -kInfinity);
+    std::fill(row + end, row + n, -kInfinity);
+  }
+}
+
+// Tiles of keys that some query of [t, t + m) sees. They begin at multiples of kTile, so that a
+// query's sums are cut the same way whatever the queries beside it.
+struct KeyRange {
+  int64_t begin, end;
+};
+KeyRange visible(const Problem& p, int64_t t, int64_t m) {
+  return {p.first_key(t) / kTile * kTile, p.end_key(t + m - 1)};
+}
+
+// One tile of queries of one head: out rows, and log-sum-exp of the scores if lse is given.
+void forward_tile(const Problem& p, const float* q, const float* k, const float* v, int64_t b,
+                  int64_t h, int64_t t, int64_t m, float* out, float* lse, float* scratch) {
+  float *scores = scratch, *keys_t = scores + kTile * kTile;
+  float *top = keys_t + kTile * p.size, *sum = top + kTile;
+  std::fill_n(top, m, -kInfinity);
+  std::fill_n(sum, m, 0.0f);
+  for (int64_t i = 0; i < m; ++i) std::fill_n(out + i * p.q_row(), p.size, 0.0f);
+  const KeyRange range = visible(p, t, m);
+  const int64_t kv_head = h / p.group;
+  for (int64_t s = range.begin; s < range.end; s += kTile) {
+    const int64_t n = std::min(kTile, range.end - s);
+    transpose(k + p.kv_offset(b, s, kv_head), p.kv_row(), n, p.size, keys_t);
+    score_tile(p, h, q, t, m, s, n, keys_t, scores, nullptr);
+    for (int64_t i = 0; i < m; ++i) {
+      float* row = scores + i * kTile;
+      const float highest = std::max(top[i], elementwise().maximum(row, n));
+      if (highest == -kInfinity) {  // nothing visible yet
+        std::fill_n(row, n, 0.0f);
+        continue;
+      }
+      if (highest != top[i]) {
+        const float shrink = top[i] == -kInfinity ? 0 : std::exp(top[i] - highest);
+        sum[i] *= shrink;
+        elementwise().scale(out + i * p.q_row(), shrink, out + i * p.q_row(), p.size);
+        top[i] = highest;
+      }
+      sum[i] += elementwise().exp_sum(row, highest, row, n);
+    }
+    kernels::tile_matmul()(m, p.size, n, scores, kTile, 1, v + p.kv_offset(b, s, kv_head),
+                           p.kv_row(), out, p.q_row(), true);
+  }
+  for (int64_t i = 0; i < m; ++i) {
+    if (sum[i] > 0)
+      elementwise().scale(out + i * p.q_row(), 1 / sum[i], out + i * p.q_row(), p.size);
+    if (lse) lse[i] = sum[i] > 0 ? top[i] + std::log(sum[i]) : -kInfinity;
+  }
+}
+
+// lse [B, H, T] or null.
+void forward(const Problem& p, const float* q, const float* k, const float* v, float* out,
+             float* lse) {
+  const int64_t tiles = (p.queries + kTile - 1) / kTile, items = p.batch * p.heads * tiles;
+  // A query of one head costs about 2 S D multiplications.
+  const int64_t item_cost = std::min(kTile, p.queries) * p.keys * p.size / 4;
+  for_rows(items, item_cost, [&](int64_t begin, int64_t end) {
+    std::vector<float> scratch(static_cast<size_t>(kTile * (kTile + p.size + 2)));
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t t = item % tiles * kTile, h = item / tiles % p.heads;
+      const int64_t b = item / tiles / p.heads, m = std::min(kTile, p.queries - t);
+      const int64_t offset = p.q_offset(b, t, h);
+      forward_tile(p, q + offset, k, v, b, h, t, m, out + offset,
+                   lse ? lse + (b * p.heads + h) * p.queries + t : nullptr, scratch.data());
+    }
+  });
+}
+
+// With P = exp(S - lse), dP = dO V^T and delta = sum(dO O) per query: dS = P (dP - delta), dV = P^T
+// dO, dK = dS^T Q, dQ = dS K (arXiv:2205.14135, appendix B). P is made again tile by tile. One call
+// does all query heads of one key head, so that nothing is shared between threads and the sums have
+// one order.
+void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q, const float* k,
+                   const float* v, const float* out, const float* lse, const float* g, float* dq,
+                   float* dk, float* dv) {
+  const kernels::TileMatmul multiply = kernels::tile_matmul();
+  std::vector<float> scratch(static_cast<size_t>(kTile * (3 * kTile + 2 * p.size + 1)));
+  float *probabilities = scratch.data(), *capped = probabilities + kTile * kTile;
+  float *dscores = capped + kTile * kTile, *keys_t = dscores + kTile * kTile;
+  float *values_t = keys_t + kTile * p.size, *delta = values_t + kTile * p.size;
+  const float cap = p.options.softcap;
+  for (int64_t h = kv_head * p.group; h < (kv_head + 1) * p.group; ++h) {
+    for (int64_t t = 0; t < p.queries; t += kTile) {
+      const int64_t m = std::min(kTile, p.queries - t), rows = p.q_offset(b, t, h);
+      for (int64_t i = 0; i < m; ++i) {
+        const int64_t row = rows + i * p.q_row();
+        delta[i] = elementwise().dot(g + row, out + row, p.size);
+      }
+      const float* row_lse = lse + (b * p.heads + h) * p.queries + t;
+      const KeyRange range = visible(p, t, m);
+      for (int64_t s = range.begin; s < range.end; s += kTile) {
+        const int64_t n = std::min(kTile, range.end - s), kv = p.kv_offset(b, s, kv_head);
+        transpose(k + kv, p.kv_row(), n, p.size, keys_t);
+        transpose(v + kv, p.kv_row(), n, p.size, values_t);
+        score_tile(p, h, q + rows, t, m, s, n, keys_t, probabilities, capped);
+        multiply(m, n, p.size, g + rows, p.q_row(), 1, values_t, kTile, dscores, kTile, false);
+        for (int64_t i = 0; i < m; ++i) {
+          float *probability = probabilities + i * kTile, *dscore = dscores + i * kTile;
+          if (row_lse[i] == -kInfinity) {  // sees no key
+            std::fill_n(probability, n, 0.0f);
+            std::fill_n(dscore, n, 0.0f);
+            continue;
+          }
+          elementwise().exp_scaled(probability, row_lse[i], 1, probability, n);
+          for (int64_t j = 0; j < n; ++j) dscore[j] = probability[j] * (dscore[j] - delta[i]);
+          if (cap > 0) elementwise().softcap_backward(capped + i * kTile, cap, dscore, dscore, n);
+          elementwise().scale(dscore, p.options.scale, dscore, n);
+        }
+        multiply(n, p.size, m, probabilities, 1, kTile, g + rows, p.q_row(), dv + kv, p.kv_row(),
+                 true);
+        multiply(n, p.size, m, dscores, 1, kTile, q + rows, p.q_row(), dk + kv, p.kv_row(), true);
+        multiply(m, p.size, n, dscores, kTile, 1, k + kv, p.kv_row(), dq + rows, p.q_row(), true);
+      }
+    }
+  }
+}
+
+std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k, const Tensor& v,
+                             const Tensor& out, const Tensor& lse, const Tensor& g) {
+  Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()),
+         dv = Tensor::zeros(k.shape());
+  float *to_q = dq.f32(), *to_k = dk.f32(), *to_v = dv.f32();
+  for_rows(p.batch * p.kv_heads, p.group * p.queries * p.keys * p.size,
+           [&](int64_t begin, int64_t end) {
+             for (int64_t item = begin; item < end; ++item)
+               backward_head(p, item / p.kv_heads, item % p.kv_heads, q.f32(), k.f32(), v.f32(),
+                             out.f32(), lse.f32(), g.f32(), to_q, to_k, to_v);
+           });
+  return {dq, dk, dv};
+}
+
+}  // namespace
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options) {
+  const Problem p = check(q, k, v, options);
+  Tensor out = Tensor::empty(q.shape());
+  const bool recording = needs_record({&q, &k, &v});
+  Tensor lse = recording ? Tensor::empty({p.batch, p.heads, p.queries}) : Tensor();
+  forward(p, q.f32(), k.f32(), v.f32(), out.f32(), recording ? lse.f32() : nullptr);
+  if (recording) {
+    const Tensor y =
+        out.view(out.shape());  // without history: a record must not hold its own output
+    record(out, "attention", {q, k, v},
+           [p, q, k, v, y, lse](const Tensor& g) { return backward(p, q, k, v, y, lse, g); });
+  }
+  return out;
+}
+
+}  // namespace sumi::ops

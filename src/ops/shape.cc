@@ -1,0 +1,93 @@
+#include "ops/shape.h"
+
+#include <cstring>
+
+#include "ops/common.h"
+
+namespace sumi::ops {
+namespace {
+
+// Copies `rows` rows of `count` floats between rows `from_width` and `to_width` apart.
+void copy_columns(const float* from, int64_t from_width, float* to, int64_t to_width, int64_t rows,
+                  int64_t count) {
+  if (count == 0) return;
+  for_rows(rows, count, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      std::memcpy(to + r * to_width, from + r * from_width,
+                  static_cast<size_t>(count) * sizeof(float));
+  });
+}
+
+Tensor take_columns(const Tensor& x, int64_t begin, int64_t count) {
+  Shape shape = x.shape();
+  const int64_t width = shape.back();
+  shape.back() = count;
+  Tensor out = Tensor::empty(std::move(shape));
+  copy_columns(x.f32() + begin, width, out.f32(), count, row_count(x, width), count);
+  return out;
+}
+
+}  // namespace
+
+Tensor reshape(const Tensor& x, Shape shape) {
+  Tensor out = x.view(std::move(shape));
+  if (needs_record({&x}))
+    record(out, "reshape", {x},
+           [from = x.shape()](const Tensor& g) -> std::vector<Tensor> { return {g.view(from)}; });
+  return out;
+}
+
+Tensor slice_last(const Tensor& x, int64_t begin, int64_t count) {
+  const int64_t width = check_rows("slice_last", "x", x);
+  if (begin < 0 || count < 0 || begin > width || count > width - begin)
+    fail("slice_last: columns [{}, {} + {}) of a tensor of shape {}", begin, begin, count,
+         shape_string(x.shape()));
+  Tensor out = take_columns(x, begin, count);
+  if (needs_record({&x}))
+    record(out, "slice_last", {x},
+           [shape = x.shape(), begin, count](const Tensor& g) -> std::vector<Tensor> {
+             Tensor dx = Tensor::zeros(shape);
+             copy_columns(g.f32(), count, dx.f32() + begin, shape.back(), row_count(g, count),
+                          count);
+             return {dx};
+           });
+  return out;
+}
+
+Tensor concat_last(const std::vector<Tensor>& parts) {
+  if (parts.empty()) fail("concat_last: no parts");
+  int64_t width = 0;
+  bool recording = false;
+  for (const Tensor& part : parts) {
+    width += check_rows("concat_last", "a part", part);
+    if (part.dim() != parts[0].dim() ||
+        !std::equal(part.shape().begin(), part.shape().end() - 1, parts[0].shape().begin()))
+      fail("concat_last: parts of shapes {} and {}", shape_string(parts[0].shape()),
+           shape_string(part.shape()));
+    recording = recording || needs_record({&part});
+  }
+  Shape shape = parts[0].shape();
+  shape.back() = width;
+  Tensor out = Tensor::empty(std::move(shape));
+  const int64_t rows = row_count(out, width);
+  int64_t column = 0;
+  for (const Tensor& part : parts) {
+    const int64_t count = part.shape().back();
+    copy_columns(part.f32(), count, out.f32() + column, width, rows, count);
+    column += count;
+  }
+  if (recording)
+    record(out, "concat_last", parts, [parts](const Tensor& g) {
+      std::vector<Tensor> grads;
+      int64_t begin = 0;
+      for (const Tensor& part : parts) {
+        const int64_t count = part.shape().back();
+        grads.push_back(part.requires_grad() ? take_columns(g, begin, count) : Tensor());
+        begin += count;
+      }
+      return grads;
+    });
+  return out;
+}
+
+}  // namespace sumi::ops
