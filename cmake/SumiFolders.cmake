@@ -44,6 +44,9 @@ function(sumi_kernel_variants)
   set(flags_avx2 -mavx2 -mfma -mf16c)
   set(flags_avx512 ${flags_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl
                    -mprefer-vector-width=512)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")  # g++ 12 warns inside its own avx512fintrin.h
+    list(APPEND flags_avx512 -Wno-uninitialized -Wno-maybe-uninitialized)
+  endif()
   set(flags_avx512_vnni ${flags_avx512} -mavx512vnni -mavx512bf16)
   foreach(variant ${variants})
     add_library(sumi_kernels_${variant} OBJECT ${sources})
@@ -78,4 +81,20 @@ function(sumi_tests folder)
     SUMI_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" SUMI_BINARY="$<TARGET_FILE:sumi>")
   sumi_options(test_${folder})
   add_test(NAME ${folder} COMMAND test_${folder})
+endfunction()
+
+# For test_kernels: the AVX-512 copies of the kernels over emulated intrinsics, so that they are tested on machines
+# without AVX-512.
+function(sumi_emulated_kernel_variants target)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/isa/*.cc)
+  foreach(variant avx512_emulated avx512_vnni_emulated)
+    add_library(sumi_kernels_${variant} OBJECT ${sources})
+    target_compile_options(sumi_kernels_${variant} PRIVATE -O2 -ffp-contract=off)
+    target_compile_definitions(sumi_kernels_${variant} PRIVATE SUMI_ISA=${variant} SUMI_EMULATE_AVX512)
+    target_include_directories(sumi_kernels_${variant} PRIVATE ${PROJECT_SOURCE_DIR}/src
+                                                               ${PROJECT_SOURCE_DIR}/tests)
+    target_link_libraries(sumi_kernels_${variant} PRIVATE fmt::fmt OpenMP::OpenMP_CXX)
+    target_sources(${target} PRIVATE $<TARGET_OBJECTS:sumi_kernels_${variant}>)
+  endforeach()
+  target_compile_definitions(sumi_kernels_avx512_vnni_emulated PRIVATE SUMI_EMULATE_VNNI)
 endfunction()
