@@ -89,7 +89,7 @@ function(sumi_emulated_kernel_variants target)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/isa/*.cc)
   foreach(variant avx512_emulated avx512_vnni_emulated)
     add_library(sumi_kernels_${variant} OBJECT ${sources})
-    target_compile_options(sumi_kernels_${variant} PRIVATE -O2 -ffp-contract=off)
+    target_compile_options(sumi_kernels_${variant} PRIVATE -O1 -ffp-contract=off)
     target_compile_definitions(sumi_kernels_${variant} PRIVATE SUMI_ISA=${variant} SUMI_EMULATE_AVX512)
     target_include_directories(sumi_kernels_${variant} PRIVATE ${PROJECT_SOURCE_DIR}/src
                                                                ${PROJECT_SOURCE_DIR}/tests)

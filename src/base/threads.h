@@ -36,4 +36,16 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
   }
 }
 
+// Calls body(task) for each task in [0, count), each on whichever thread is free: for tasks of unequal cost.
+template <class Body>
+void parallel_tasks(int64_t count, const Body& body) {
+  const int threads = static_cast<int>(std::min<int64_t>(num_threads(), count));
+  if (threads <= 1 || omp_in_parallel()) {
+    for (int64_t task = 0; task < count; ++task) body(task);
+    return;
+  }
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+  for (int64_t task = 0; task < count; ++task) body(task);
+}
+
 }  // namespace sumi::base

@@ -1,4 +1,19 @@
-// How a weight matrix lies in memory for the matrix kernels; made by pack(), read by kernels/isa/matmul*.cc.
+// How a weight matrix lies in memory for the matrix kernels: made by kernels/pack.h, read by
+// kernels/isa/matmul_*.cc.
+//
+// The N output rows are cut into panels of kPanel rows (the last one padded with zeros); a panel holds its rows
+// interleaved, so that one vector register covers kPanel outputs and each lane reduces one output over K in
+// rising order. That order is the same for one row of activations and for many, on any number of threads.
+//
+// Whole-number codes (all unsigned; a weight is scale * (code - zero_point) + min). Per panel:
+//   codes   blocks of 32 k, each 8 groups of 4 k; a group is [kPanel][4] bytes.
+//           8 bits: 512 bytes a block. 4 bits: 256; byte (p, n, i) holds group 2p in its low half and group
+//           2p + 1 in its high half. 5 and 6 bits: the low 4 bits so, the others in `high`.
+//   high    5 bits: 64 bytes a block; bit g of byte (n, i) belongs to group g.
+//           6 bits: 128 bytes a block; bits 2j, 2j+1 of byte (h, n, i) belong to group 4h + j.
+//   scales  by ScaleKind, below.
+//   supers  f16 scales of 256 k, for the K types.
+// Floats: f32 and f16 panels are [K][kPanel]; bf16 panels are [ceil(K/2)][kPanel][2].
 #pragma once
 
 #include <cstddef>
@@ -6,10 +21,33 @@
 
 namespace sumi::kernels {
 
+inline constexpr int kPanel = 16;
+inline constexpr int kBlock = 32;       // k per scale and per activation block
+inline constexpr int kSuperBlock = 256; // k per super-scale of the K types
+
+enum class CodeKind : uint8_t { f32, f16, bf16, u4, u5, u6, u8 };
+
+enum class ScaleKind : uint8_t {
+  none,      // f32, f16, bf16
+  half,      // per block f16[kPanel]                                    Q4_0 Q5_0 Q8_0
+  half_min,  // per block f16[2][kPanel]: scale, min                     Q4_1 Q5_1
+  k32_min,   // per block u8[2][kPanel]; supers f16[2][kPanel]           Q4_K Q5_K
+  k16,       // per block i8[2 halves][kPanel]; supers f16[kPanel]       Q6_K Q3_K
+  k16_min,   // per block u8[2 halves][2][kPanel]; supers f16[2][kPanel] Q2_K
+};
+
 struct PackedMatrix {
   int64_t n = 0, k = 0;
-  const std::byte* data = nullptr;
-  size_t bytes = 0;
+  CodeKind code = CodeKind::f32;
+  ScaleKind scale = ScaleKind::none;
+  int zero_point = 0;
+  size_t panel_bytes = 0;                                       // a multiple of 64
+  size_t high_offset = 0, scale_offset = 0, super_offset = 0;   // within a panel
+  const std::byte* data = nullptr;                              // aligned to 64
+
+  int64_t panels() const { return (n + kPanel - 1) / kPanel; }
+  size_t bytes() const { return panel_bytes * static_cast<size_t>(panels()); }
+  bool quantized() const { return code >= CodeKind::u4; }
 };
 
 }  // namespace sumi::kernels

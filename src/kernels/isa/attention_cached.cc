@@ -1,0 +1,158 @@
+// Softmax attention over pages of keys and values with a running maximum (arXiv:2205.14135). Every query row goes
+// through whole pages in rising order with the same operations whichever rows share the call, so a query's
+// result does not depend on the others.
+#include <limits>
+
+#include "kernels/attention.h"
+#include "kernels/isa/simd.h"
+
+namespace sumi::kernels::SUMI_ISA {
+
+extern const AttentionKernels kAttentionKernels;
+
+namespace {
+
+constexpr int kPageVectors = kAttentionPage / Vec::kWidth;
+
+// Scores of kRows queries with the keys of a page: lanes are keys, d rises.
+template <int kRows>
+void page_scores(const CachedAttentionArgs& args, const float* keys, float* scores) {
+  constexpr int kAtOnce = kPageVectors < 2 ? kPageVectors : 2;  // registers of keys at a time
+  for (int v = 0; v < kPageVectors; v += kAtOnce) {
+    Vec sum[kRows][kAtOnce];
+    for (int r = 0; r < kRows; ++r)
+      for (int j = 0; j < kAtOnce; ++j) sum[r][j] = Vec::zero();
+    for (int64_t d = 0; d < args.head_dim; ++d) {
+      Vec key[kAtOnce];
+      for (int j = 0; j < kAtOnce; ++j)
+        key[j] = Vec::load(keys + d * kAttentionPage + (v + j) * Vec::kWidth);
+      for (int r = 0; r < kRows; ++r) {
+        const Vec q = Vec::set1(args.q[r][d]);
+        for (int j = 0; j < kAtOnce; ++j) sum[r][j] = fma(q, key[j], sum[r][j]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r)
+      for (int j = 0; j < kAtOnce; ++j)
+        sum[r][j].store(scores + r * kAttentionPage + (v + j) * Vec::kWidth);
+  }
+}
+
+// out[r] = out[r] * decay[r] + sum over keys of weight * value: lanes are elements of the head, keys rise.
+template <int kRows, int kAtOnce>
+void add_values_at(const CachedAttentionArgs& args, const float* values, const float* weights, const float* decay,
+                   float* const* out, int64_t d, int begin, int end) {
+  Vec sum[kRows][kAtOnce];
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kAtOnce; ++j)
+      sum[r][j] = Vec::load(out[r] + d + j * Vec::kWidth) * Vec::set1(decay[r]);
+  for (int s = begin; s < end; ++s) {
+    Vec value[kAtOnce];
+    for (int j = 0; j < kAtOnce; ++j) value[j] = Vec::load(values + s * args.head_dim + d + j * Vec::kWidth);
+    for (int r = 0; r < kRows; ++r) {
+      const Vec w = Vec::set1(weights[r * kAttentionPage + s]);
+      for (int j = 0; j < kAtOnce; ++j) sum[r][j] = fma(w, value[j], sum[r][j]);
+    }
+  }
+  for (int r = 0; r < kRows; ++r)
+    for (int j = 0; j < kAtOnce; ++j) sum[r][j].store(out[r] + d + j * Vec::kWidth);
+}
+
+template <int kRows>
+void add_values(const CachedAttentionArgs& args, const float* values, const float* weights, const float* decay,
+                float* const* out, int begin, int end) {
+  int64_t d = 0;
+  for (; d + 2 * Vec::kWidth <= args.head_dim; d += 2 * Vec::kWidth)
+    add_values_at<kRows, 2>(args, values, weights, decay, out, d, begin, end);
+  for (; d + Vec::kWidth <= args.head_dim; d += Vec::kWidth)
+    add_values_at<kRows, 1>(args, values, weights, decay, out, d, begin, end);
+  for (; d < args.head_dim; ++d) {  // a head size that is no multiple of the register
+    for (int r = 0; r < kRows; ++r) {
+      float sum = out[r][d] * decay[r];
+      for (int s = begin; s < end; ++s)
+        sum = sum + weights[r * kAttentionPage + s] * values[s * args.head_dim + d];
+      out[r][d] = sum;
+    }
+  }
+}
+
+// Turns one row's scores into weights in place: masks, subtracts the running maximum, exponentiates. Returns their
+// sum; decay is what earlier sums must be multiplied by.
+float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, float* scores, float& maximum,
+                   float& decay) {
+  const int64_t lo = args.first[r] - page_begin, hi = args.last[r] - page_begin;
+  const float kNone = -std::numeric_limits<float>::infinity();
+  if (args.softcap > 0 || args.slope[r] != 0) {
+    for (int s = 0; s < kAttentionPage; ++s) {
+      if (args.softcap > 0) scores[s] = args.softcap * std::tanh(scores[s] / args.softcap);
+      scores[s] = scores[s] + args.slope[r] * static_cast<float>(s - hi);
+    }
+  }
+  for (int64_t s = 0; s < lo && s < kAttentionPage; ++s) scores[s] = kNone;
+  for (int64_t s = hi + 1; s < kAttentionPage; ++s) scores[s] = kNone;
+  Vec largest = Vec::load(scores);
+  for (int v = 1; v < kPageVectors; ++v) largest = max(largest, Vec::load(scores + v * Vec::kWidth));
+  const float before = maximum;
+  const float page_maximum = max_lanes(largest);
+  maximum = page_maximum > before ? page_maximum : before;
+  decay = before == kNone ? 0 : std::exp(before - maximum);
+  const Vec shift = Vec::set1(maximum);
+  Vec sum = Vec::zero();
+  for (int v = 0; v < kPageVectors; ++v) {
+    const Vec weight = exp(Vec::load(scores + v * Vec::kWidth) - shift);
+    weight.store(scores + v * Vec::kWidth);
+  }
+  for (int64_t s = 0; s < lo && s < kAttentionPage; ++s) scores[s] = 0;
+  for (int64_t s = hi + 1; s < kAttentionPage; ++s) scores[s] = 0;
+  for (int v = 0; v < kPageVectors; ++v) sum = sum + Vec::load(scores + v * Vec::kWidth);
+  return sum_lanes(sum);
+}
+
+template <int kRows>
+void attend(const CachedAttentionArgs& args) {
+  float* weights = args.scratch;
+  float maximum[kRows], total[kRows], decay[kRows];
+  int64_t first = args.first[0], last = args.last[0];
+  for (int r = 0; r < kRows; ++r) {
+    maximum[r] = -std::numeric_limits<float>::infinity();
+    total[r] = 0;
+    first = args.first[r] < first ? args.first[r] : first;
+    last = args.last[r] > last ? args.last[r] : last;
+    for (int64_t d = 0; d < args.head_dim; ++d) args.out[r][d] = 0;
+  }
+  for (int64_t page = first / kAttentionPage; page <= last / kAttentionPage; ++page) {
+    const int64_t begin = page * kAttentionPage;
+    page_scores<kRows>(args, args.keys[page], weights);
+    for (int r = 0; r < kRows; ++r) {
+      if (args.first[r] >= begin + kAttentionPage || args.last[r] < begin) {  // sees nothing of this page
+        decay[r] = 1;
+        for (int s = 0; s < kAttentionPage; ++s) weights[r * kAttentionPage + s] = 0;
+        continue;
+      }
+      const float sum = page_weights(args, r, begin, weights + r * kAttentionPage, maximum[r], decay[r]);
+      total[r] = total[r] * decay[r] + sum;
+    }
+    const int64_t from = first > begin ? first - begin : 0;
+    const int64_t to = last + 1 - begin < kAttentionPage ? last + 1 - begin : kAttentionPage;
+    add_values<kRows>(args, args.values[page], weights, decay, args.out, static_cast<int>(from),
+                      static_cast<int>(to));
+  }
+  for (int r = 0; r < kRows; ++r) {
+    const float inverse = total[r] > 0 ? 1 / total[r] : 0;
+    for (int64_t d = 0; d < args.head_dim; ++d) args.out[r][d] = args.out[r][d] * inverse;
+  }
+}
+
+void cached(const CachedAttentionArgs& args) {
+  switch (args.rows) {
+    case 1: return attend<1>(args);
+    case 2: return attend<2>(args);
+    case 3: return attend<3>(args);
+    default: return attend<4>(args);
+  }
+}
+
+}  // namespace
+
+const AttentionKernels kAttentionKernels = {cached};
+
+}  // namespace sumi::kernels::SUMI_ISA

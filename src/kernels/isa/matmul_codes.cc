@@ -1,0 +1,320 @@
+// Products of int8 activations with weights stored as whole-number codes (layout: kernels/packed_matrix.h).
+//
+// One micro-kernel, instantiated for each code width, kind of scale and number of activation rows. For each output it
+// sums products of a block exactly, in integers, then adds
+//   float(sum - zero_point * sum of activations) * (weight scale * activation scale)  [+ min * scaled sum]
+// to the output's float, block after block. One row or many: the same operations in the same order.
+#include "kernels/isa/matmul_isa.h"
+#include "kernels/isa/simd_int.h"
+
+namespace sumi::kernels::SUMI_ISA {
+
+namespace {
+
+constexpr int kVectors = kPanel / Vec::kWidth;  // registers across a panel
+
+#if defined(SUMI_AVX512) || defined(SUMI_AVX2)
+#define SUMI_UNROLL _Pragma("GCC unroll 16")
+#else
+#define SUMI_UNROLL
+#endif
+
+constexpr int zero_point_bits(CodeKind code, ScaleKind scale) {
+  if (scale == ScaleKind::half)
+    return code == CodeKind::u4 ? 3 : code == CodeKind::u5 ? 4 : 7;
+  if (scale == ScaleKind::k16) return code == CodeKind::u4 ? 2 : 5;
+  return -1;  // none
+}
+
+// How many groups (of 4 k) of u8 x s8 pair sums fit in 16 bits: groups * 2 * max code * 127 < 2^15. For 8-bit codes
+// magnitudes and signs are separated first, and one group fits.
+constexpr int groups_in_16_bits(CodeKind code) {
+  return code == CodeKind::u4 ? 8 : code == CodeKind::u5 ? 4 : code == CodeKind::u6 ? 2 : 1;
+}
+
+constexpr bool has_min(ScaleKind s) {
+  return s == ScaleKind::half_min || s == ScaleKind::k32_min || s == ScaleKind::k16_min;
+}
+constexpr bool halves(ScaleKind s) { return s == ScaleKind::k16 || s == ScaleKind::k16_min; }
+
+struct PanelPointers {
+  const std::byte *codes, *high, *scales, *supers;
+};
+
+// Codes of group kGroup (of the 8 of a block), vector v of the panel.
+template <CodeKind kCode, int kGroup>
+inline Register load_group(const PanelPointers& p, int v) {
+  if constexpr (kCode == CodeKind::u8) {
+    return load_bytes(p.codes + kGroup * 4 * kPanel + v * kRegisterBytes);
+  } else {
+    const Register both = load_bytes(p.codes + kGroup / 2 * 4 * kPanel + v * kRegisterBytes);
+    Register code;
+    if constexpr (kGroup % 2)
+      code = bit_and(shift_right16<4>(both), splat8(15));
+    else
+      code = bit_and(both, splat8(15));
+    if constexpr (kCode == CodeKind::u5) {
+      const Register bits = load_bytes(p.high + v * kRegisterBytes);
+      Register at4;
+      if constexpr (kGroup <= 4)
+        at4 = shift_left16<4 - kGroup>(bits);
+      else
+        at4 = shift_right16<kGroup - 4>(bits);
+      code = bit_or(code, bit_and(at4, splat8(16)));
+    }
+    if constexpr (kCode == CodeKind::u6) {
+      const Register bits = load_bytes(p.high + kGroup / 4 * 4 * kPanel + v * kRegisterBytes);
+      constexpr int kShift = 4 - 2 * (kGroup % 4);
+      Register at4;
+      if constexpr (kShift >= 0)
+        at4 = shift_left16<kShift>(bits);
+      else
+        at4 = shift_right16<-kShift>(bits);
+      code = bit_or(code, bit_and(at4, splat8(48)));
+    }
+    return code;
+  }
+}
+
+inline Register splat_activations(const int8_t* x) {
+  int32_t four;
+  std::memcpy(&four, x, 4);
+  return splat32(four);
+}
+
+// Adds groups [kGroup, kEnd) to the 32-bit sums, or to the 16-bit sums where the level has no direct dot product.
+template <CodeKind kCode, int kRows, int kGroup, int kEnd>
+inline void add_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
+                       Register (&sum)[kRows][kVectors]) {
+  if constexpr (kGroup < kEnd) {
+    Register w[kVectors];
+    SUMI_UNROLL
+    for (int v = 0; v < kVectors; ++v) w[v] = load_group<kCode, kGroup>(p, v);
+#if defined(SUMI_VNNI) || !(defined(SUMI_AVX512) || defined(SUMI_AVX2))
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Register a = splat_activations(x + r * stride + 4 * kGroup);
+      SUMI_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = dot_u8_s8(sum[r][v], w[v], a);
+    }
+#else
+    if constexpr (kCode == CodeKind::u8) {
+      Register magnitude[kVectors];
+      SUMI_UNROLL
+      for (int v = 0; v < kVectors; ++v) {
+        w[v] = bit_xor(w[v], splat8(static_cast<char>(-128)));
+        magnitude[v] = magnitude8(w[v]);
+      }
+      SUMI_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const Register a = splat_activations(x + r * stride + 4 * kGroup);
+        SUMI_UNROLL
+        for (int v = 0; v < kVectors; ++v)
+          sum[r][v] = add32(sum[r][v], pairs_16(pairs_u8_s8(magnitude[v], with_sign8(a, w[v]))));
+      }
+    } else {
+      SUMI_UNROLL
+      for (int r = 0; r < kRows; ++r) {
+        const Register a = splat_activations(x + r * stride + 4 * kGroup);
+        SUMI_UNROLL
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = add16(sum[r][v], pairs_u8_s8(w[v], a));
+      }
+    }
+#endif
+    add_groups<kCode, kRows, kGroup + 1, kEnd>(p, x, stride, sum);
+  }
+}
+
+// Exact 32-bit sums of groups [kBegin, kEnd) of a block.
+template <CodeKind kCode, int kRows, int kBegin, int kEnd>
+inline void sum_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
+                       Register (&sum)[kRows][kVectors]) {
+  if constexpr (kDirectDot || kCode == CodeKind::u8) {
+    add_groups<kCode, kRows, kBegin, kEnd>(p, x, stride, sum);
+  } else if constexpr (kBegin < kEnd) {
+#if !defined(SUMI_VNNI) && (defined(SUMI_AVX512) || defined(SUMI_AVX2))
+    constexpr int kLimit = groups_in_16_bits(kCode);
+    constexpr int kStop = kEnd - kBegin < kLimit ? kEnd : kBegin + kLimit;
+    Register sum16[kRows][kVectors];
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r)
+      SUMI_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum16[r][v] = zero_register();
+    add_groups<kCode, kRows, kBegin, kStop>(p, x, stride, sum16);
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r)
+      SUMI_UNROLL
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = add32(sum[r][v], pairs_16(sum16[r][v]));
+    sum_groups<kCode, kRows, kStop, kEnd>(p, x, stride, sum);
+#endif
+  }
+}
+
+// Scale and min of the weights of a block (or of one of its halves), for vector v of the panel.
+template <ScaleKind kScale>
+inline void load_scales(const PanelPointers& p, int half, int v, Vec& scale, Vec& min) {
+  const int n = v * Vec::kWidth;
+  if constexpr (kScale == ScaleKind::half) {
+    scale = load_f16(p.scales + 2 * n);
+  } else if constexpr (kScale == ScaleKind::half_min) {
+    scale = load_f16(p.scales + 2 * n);
+    min = load_f16(p.scales + 2 * (kPanel + n));
+  } else if constexpr (kScale == ScaleKind::k32_min) {
+    scale = load_f16(p.supers + 2 * n) * load_u8(p.scales + n);
+    min = Vec::zero() - load_f16(p.supers + 2 * (kPanel + n)) * load_u8(p.scales + kPanel + n);
+  } else if constexpr (kScale == ScaleKind::k16) {
+    scale = load_f16(p.supers + 2 * n) * load_i8(p.scales + half * kPanel + n);
+  } else {
+    scale = load_f16(p.supers + 2 * n) * load_u8(p.scales + 2 * half * kPanel + n);
+    min = Vec::zero() -
+          load_f16(p.supers + 2 * (kPanel + n)) * load_u8(p.scales + (2 * half + 1) * kPanel + n);
+  }
+}
+
+// Groups [kBegin, kEnd) of a block, all under one scale, into the float sums. `part` indexes sums and scaled_sums.
+template <CodeKind kCode, ScaleKind kScale, int kRows, int kBegin, int kEnd>
+inline void add_block(const PanelPointers& p, const MatmulArgs& args, int64_t row, int64_t block,
+                      Vec (&total)[kRows][kVectors]) {
+  constexpr int kPart = kEnd - kBegin == 8 ? 2 : kBegin / 4;
+  const int64_t k = args.weight.k, blocks = k / kBlock;
+  Register sum[kRows][kVectors];
+  SUMI_UNROLL
+  for (int r = 0; r < kRows; ++r)
+    SUMI_UNROLL
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = zero_register();
+  sum_groups<kCode, kRows, kBegin, kEnd>(p, args.q.codes + row * k + block * kBlock, k, sum);
+  // 8-bit codes lose their zero point before the product where magnitudes and signs are split.
+  constexpr int kZeroBits = kCode == CodeKind::u8 && !kDirectDot ? -1 : zero_point_bits(kCode, kScale);
+  Vec scale[kVectors], min[kVectors];
+  SUMI_UNROLL
+  for (int v = 0; v < kVectors; ++v) load_scales<kScale>(p, kBegin / 4, v, scale[v], min[v]);
+  SUMI_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    const int64_t at = (row + r) * blocks + block;
+    const Vec activation_scale = Vec::set1(args.q.scales[at]);
+    Register offset = zero_register();
+    Vec scaled_sum = Vec::zero();
+    if constexpr (kZeroBits >= 0) offset = shift_left32<kZeroBits>(splat32(args.q.sums[at * 3 + kPart]));
+    if constexpr (has_min(kScale)) scaled_sum = Vec::set1(args.q.scaled_sums[at * 3 + kPart]);
+    SUMI_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      Register exact = sum[r][v];
+      if constexpr (kZeroBits >= 0) exact = sub32(exact, offset);
+      total[r][v] = fma(to_float(exact), scale[v] * activation_scale, total[r][v]);
+      if constexpr (has_min(kScale)) total[r][v] = fma(min[v], scaled_sum, total[r][v]);
+    }
+  }
+}
+
+template <CodeKind kCode, ScaleKind kScale, int kRows>
+void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
+  const PackedMatrix& w = args.weight;
+  const std::byte* base = w.data + static_cast<size_t>(panel) * w.panel_bytes;
+  PanelPointers p{base, base + w.high_offset, base + w.scale_offset, base + w.super_offset};
+  constexpr int kCodeStep = (kCode == CodeKind::u8 ? 32 : 16) * kPanel;
+  constexpr int kHighStep = kCode == CodeKind::u5 ? 4 * kPanel : kCode == CodeKind::u6 ? 8 * kPanel : 0;
+  constexpr int kScaleStep =
+      (kScale == ScaleKind::half_min || kScale == ScaleKind::k16_min ? 4 : 2) * kPanel;
+  constexpr int kSuperStep = kScale == ScaleKind::k16 ? 2 * kPanel : halves(kScale) || kScale == ScaleKind::k32_min ? 4 * kPanel : 0;
+  Vec total[kRows][kVectors];
+  SUMI_UNROLL
+  for (int r = 0; r < kRows; ++r)
+    SUMI_UNROLL
+    for (int v = 0; v < kVectors; ++v) total[r][v] = Vec::zero();
+  const int64_t blocks = w.k / kBlock;
+  for (int64_t block = 0; block < blocks; ++block) {
+    if constexpr (halves(kScale)) {
+      add_block<kCode, kScale, kRows, 0, 4>(p, args, row, block, total);
+      add_block<kCode, kScale, kRows, 4, 8>(p, args, row, block, total);
+    } else {
+      add_block<kCode, kScale, kRows, 0, 8>(p, args, row, block, total);
+    }
+    p.codes += kCodeStep;
+    p.high += kHighStep;
+    p.scales += kScaleStep;
+    if (kSuperStep > 0 && block % (kSuperBlock / kBlock) == kSuperBlock / kBlock - 1) p.supers += kSuperStep;
+  }
+  for (int r = 0; r < kRows; ++r) store_panel_row(args, panel, row + r, total[r]);
+}
+
+#if defined(SUMI_VNNI)
+constexpr int kMostRows = 12;
+#elif defined(SUMI_AVX512)
+constexpr int kMostRows = 8;
+#elif defined(SUMI_AVX2)
+constexpr int kMostRows = 4;
+#else
+constexpr int kMostRows = 2;
+#endif
+
+template <CodeKind kCode, ScaleKind kScale>
+void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
+  for (int64_t panel = begin; panel < end; ++panel) {
+    int64_t row = 0;
+    if constexpr (kMostRows > 8)
+      for (; row + 12 <= args.m; row += 12) panel_rows<kCode, kScale, 12>(args, panel, row);
+    if constexpr (kMostRows >= 8)
+      for (; row + 8 <= args.m; row += 8) panel_rows<kCode, kScale, 8>(args, panel, row);
+    if constexpr (kMostRows >= 4)
+      for (; row + 4 <= args.m; row += 4) panel_rows<kCode, kScale, 4>(args, panel, row);
+    for (; row + 2 <= args.m; row += 2) panel_rows<kCode, kScale, 2>(args, panel, row);
+    for (; row < args.m; ++row) panel_rows<kCode, kScale, 1>(args, panel, row);
+  }
+}
+
+}  // namespace
+
+void matmul_codes(const MatmulArgs& args, int64_t begin, int64_t end) {
+  using C = CodeKind;
+  using S = ScaleKind;
+  switch (args.weight.scale) {
+    case S::none: return;
+    case S::half:
+      if (args.weight.code == C::u4) return panels<C::u4, S::half>(args, begin, end);
+      if (args.weight.code == C::u5) return panels<C::u5, S::half>(args, begin, end);
+      return panels<C::u8, S::half>(args, begin, end);
+    case S::half_min:
+      if (args.weight.code == C::u4) return panels<C::u4, S::half_min>(args, begin, end);
+      return panels<C::u5, S::half_min>(args, begin, end);
+    case S::k32_min:
+      if (args.weight.code == C::u4) return panels<C::u4, S::k32_min>(args, begin, end);
+      return panels<C::u5, S::k32_min>(args, begin, end);
+    case S::k16:
+      if (args.weight.code == C::u4) return panels<C::u4, S::k16>(args, begin, end);
+      return panels<C::u6, S::k16>(args, begin, end);
+    case S::k16_min: return panels<C::u4, S::k16_min>(args, begin, end);
+  }
+}
+
+void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q) {
+  const int64_t blocks = k / kBlock;
+  int8_t* codes = q.codes + row * k;
+  for (int64_t b = 0; b < blocks; ++b, x += kBlock, codes += kBlock) {
+    Vec largest = Vec::zero();
+    for (int i = 0; i < kBlock; i += Vec::kWidth) {
+      const Vec v = Vec::load(x + i);
+      largest = max(largest, max(v, Vec::zero() - v));
+    }
+    const float magnitude = max_lanes(largest);
+    const float scale = magnitude / 127;
+    const Vec inverse = Vec::set1(magnitude > 0 ? 127 / magnitude : 0);
+    float rounded[kBlock];
+    for (int i = 0; i < kBlock; i += Vec::kWidth)
+      min(max(round(Vec::load(x + i) * inverse), Vec::set1(-127)), Vec::set1(127)).store(rounded + i);
+    int32_t part[2] = {0, 0};
+    for (int i = 0; i < kBlock; ++i) {
+      const int32_t code = static_cast<int32_t>(rounded[i]);
+      codes[i] = static_cast<int8_t>(code);
+      part[i / 16] += code;
+    }
+    const int64_t at = row * blocks + b;
+    q.scales[at] = scale;
+    const int32_t sums[3] = {part[0], part[1], part[0] + part[1]};
+    for (int i = 0; i < 3; ++i) {
+      q.sums[at * 3 + i] = sums[i];
+      q.scaled_sums[at * 3 + i] = scale * static_cast<float>(sums[i]);
+    }
+  }
+}
+
+}  // namespace sumi::kernels::SUMI_ISA

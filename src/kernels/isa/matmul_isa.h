@@ -1,0 +1,33 @@
+// Shared by the matrix kernels of one instruction set.
+#pragma once
+
+#include "base/half.h"
+#include "kernels/isa/simd.h"
+#include "kernels/matmul.h"
+
+namespace sumi::kernels::SUMI_ISA {
+
+void matmul_codes(const MatmulArgs& args, int64_t begin, int64_t end);
+void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end);
+void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q);
+extern const MatmulKernels kMatmulKernels;
+
+// Adds the bias and writes one row's outputs of a panel, the last panel cut to n.
+inline void store_panel_row(const MatmulArgs& args, int64_t panel, int64_t row,
+                            const Vec (&total)[kPanel / Vec::kWidth]) {
+  const int64_t first = panel * kPanel;
+  float* y = args.y + row * args.ldy + first;
+  for (int v = 0; v < kPanel / Vec::kWidth; ++v) {
+    const int64_t at = v * Vec::kWidth;
+    const int64_t left = args.weight.n - first - at;
+    if (left >= Vec::kWidth) {
+      const Vec bias = args.bias ? Vec::load(args.bias + first + at) : Vec::zero();
+      (args.bias ? total[v] + bias : total[v]).store(y + at);
+    } else if (left > 0) {
+      const Vec bias = args.bias ? load_partial(args.bias + first + at, left) : Vec::zero();
+      store_partial(args.bias ? total[v] + bias : total[v], y + at, left);
+    }
+  }
+}
+
+}  // namespace sumi::kernels::SUMI_ISA

@@ -1,0 +1,170 @@
+// Integer vectors for products of unsigned 8-bit codes with signed 8-bit activations. A register holds, for
+// Vec::kWidth outputs, 4 consecutive k each; a product sums those 4 into one 32-bit lane per output.
+#pragma once
+
+#include "kernels/isa/simd.h"
+
+namespace sumi::kernels::SUMI_ISA {
+
+inline constexpr int kRegisterBytes = 4 * Vec::kWidth;
+
+#if defined(SUMI_AVX512)
+using Register = __m512i;
+inline Register load_bytes(const void* p) { return _mm512_loadu_si512(p); }
+inline Register splat32(int32_t x) { return _mm512_set1_epi32(x); }
+inline Register splat8(char x) { return _mm512_set1_epi8(x); }
+inline Register bit_and(Register a, Register b) { return _mm512_and_si512(a, b); }
+inline Register bit_or(Register a, Register b) { return _mm512_or_si512(a, b); }
+inline Register bit_xor(Register a, Register b) { return _mm512_xor_si512(a, b); }
+template <int kBits>
+inline Register shift_right16(Register a) { return _mm512_srli_epi16(a, kBits); }
+template <int kBits>
+inline Register shift_left16(Register a) { return _mm512_slli_epi16(a, kBits); }
+inline Register zero_register() { return _mm512_setzero_si512(); }
+inline Register add32(Register a, Register b) { return _mm512_add_epi32(a, b); }
+inline Register sub32(Register a, Register b) { return _mm512_sub_epi32(a, b); }
+template <int kBits>
+inline Register shift_left32(Register a) { return _mm512_slli_epi32(a, kBits); }
+inline Vec to_float(Register a) { return {_mm512_cvtepi32_ps(a)}; }
+inline Register add16(Register a, Register b) { return _mm512_add_epi16(a, b); }
+inline Register pairs_u8_s8(Register u, Register s) { return _mm512_maddubs_epi16(u, s); }
+inline Register pairs_16(Register a) { return _mm512_madd_epi16(a, _mm512_set1_epi16(1)); }
+inline Register magnitude8(Register a) { return _mm512_abs_epi8(a); }
+// a, negated where s is negative (products with s = 0 vanish anyhow).
+inline Register with_sign8(Register a, Register s) {
+  return _mm512_mask_sub_epi8(a, _mm512_movepi8_mask(s), _mm512_setzero_si512(), a);
+}
+inline Vec load_f16(const void* p) {
+  return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
+}
+inline Vec load_u8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
+inline Vec load_i8(const void* p) {
+  return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
+}
+#elif defined(SUMI_AVX2)
+using Register = __m256i;
+inline Register load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline Register splat32(int32_t x) { return _mm256_set1_epi32(x); }
+inline Register splat8(char x) { return _mm256_set1_epi8(x); }
+inline Register bit_and(Register a, Register b) { return _mm256_and_si256(a, b); }
+inline Register bit_or(Register a, Register b) { return _mm256_or_si256(a, b); }
+inline Register bit_xor(Register a, Register b) { return _mm256_xor_si256(a, b); }
+template <int kBits>
+inline Register shift_right16(Register a) { return _mm256_srli_epi16(a, kBits); }
+template <int kBits>
+inline Register shift_left16(Register a) { return _mm256_slli_epi16(a, kBits); }
+inline Register zero_register() { return _mm256_setzero_si256(); }
+inline Register add32(Register a, Register b) { return _mm256_add_epi32(a, b); }
+inline Register sub32(Register a, Register b) { return _mm256_sub_epi32(a, b); }
+template <int kBits>
+inline Register shift_left32(Register a) { return _mm256_slli_epi32(a, kBits); }
+inline Vec to_float(Register a) { return {_mm256_cvtepi32_ps(a)}; }
+inline Register add16(Register a, Register b) { return _mm256_add_epi16(a, b); }
+inline Register pairs_u8_s8(Register u, Register s) { return _mm256_maddubs_epi16(u, s); }
+inline Register pairs_16(Register a) { return _mm256_madd_epi16(a, _mm256_set1_epi16(1)); }
+inline Register magnitude8(Register a) { return _mm256_abs_epi8(a); }
+inline Register with_sign8(Register a, Register s) { return _mm256_sign_epi8(a, s); }
+inline Vec load_f16(const void* p) {
+  return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+inline Vec load_u8(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
+}
+inline Vec load_i8(const void* p) {
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
+}
+#else
+struct Register {
+  alignas(32) uint8_t byte[kRegisterBytes];
+  int32_t lane(int i) const {
+    int32_t value;
+    std::memcpy(&value, byte + 4 * i, 4);
+    return value;
+  }
+  void set_lane(int i, int32_t value) { std::memcpy(byte + 4 * i, &value, 4); }
+};
+inline Register load_bytes(const void* p) {
+  Register r;
+  std::memcpy(r.byte, p, sizeof r.byte);
+  return r;
+}
+inline Register zero_register() { return Register{}; }
+inline Register splat8(char x) {
+  Register r;
+  std::memset(r.byte, x, sizeof r.byte);
+  return r;
+}
+inline Register splat32(int32_t x) {
+  Register r;
+  for (int i = 0; i < Vec::kWidth; ++i) r.set_lane(i, x);
+  return r;
+}
+#define SUMI_BYTES(expression)                                                                    \
+  Register r;                                                                                     \
+  for (int i = 0; i < kRegisterBytes; ++i) r.byte[i] = static_cast<uint8_t>(expression);          \
+  return r
+#define SUMI_WORDS(expression)                                          \
+  Register r;                                                           \
+  for (int i = 0; i < Vec::kWidth; ++i) r.set_lane(i, expression);      \
+  return r
+inline Register bit_and(Register a, Register b) { SUMI_BYTES(a.byte[i] & b.byte[i]); }
+inline Register bit_or(Register a, Register b) { SUMI_BYTES(a.byte[i] | b.byte[i]); }
+// Shifts of bytes: callers mask away what a 16-bit shift would carry between bytes.
+template <int kBits>
+inline Register shift_right16(Register a) { SUMI_BYTES(a.byte[i] >> kBits); }
+template <int kBits>
+inline Register shift_left16(Register a) { SUMI_BYTES(a.byte[i] << kBits); }
+inline Register sub32(Register a, Register b) { SUMI_WORDS(a.lane(i) - b.lane(i)); }
+template <int kBits>
+inline Register shift_left32(Register a) { SUMI_WORDS(a.lane(i) * (1 << kBits)); }
+inline Vec to_float(Register a) {
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = static_cast<float>(a.lane(i));
+  return r;
+}
+inline Register dot_u8_s8(Register sum, Register u, Register s) {
+  for (int i = 0; i < Vec::kWidth; ++i) {
+    int32_t total = sum.lane(i);
+    for (int j = 0; j < 4; ++j)
+      total += int32_t{u.byte[4 * i + j]} * static_cast<int8_t>(s.byte[4 * i + j]);
+    sum.set_lane(i, total);
+  }
+  return sum;
+}
+inline Vec load_f16(const void* p) {
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, static_cast<const char*>(p) + 2 * i, 2);
+    r.v[i] = base::f16_to_float(bits);
+  }
+  return r;
+}
+inline Vec load_u8(const void* p) {
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = static_cast<const uint8_t*>(p)[i];
+  return r;
+}
+inline Vec load_i8(const void* p) {
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = static_cast<const int8_t*>(p)[i];
+  return r;
+}
+#undef SUMI_BYTES
+#undef SUMI_WORDS
+#endif
+
+#if defined(SUMI_VNNI)
+inline Register dot_u8_s8(Register sum, Register u, Register s) { return _mm512_dpbusd_epi32(sum, u, s); }
+#endif
+
+// Where a product of 4 k goes straight into 32 bits (VNNI, scalar). Elsewhere pairs are summed in 16 bits first.
+#if defined(SUMI_VNNI) || !(defined(SUMI_AVX512) || defined(SUMI_AVX2))
+inline constexpr bool kDirectDot = true;
+#else
+inline constexpr bool kDirectDot = false;
+#endif
+
+}  // namespace sumi::kernels::SUMI_ISA

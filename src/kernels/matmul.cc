@@ -1,0 +1,38 @@
+#include "kernels/matmul.h"
+
+#include "base/half.h"
+#include "kernels/isa_copies.h"
+#include "kernels/pack.h"
+
+namespace sumi::kernels {
+
+SUMI_ISA_COPIES(MatmulKernels, kMatmulKernels)
+
+const MatmulKernels& matmul_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kMatmulKernels, isa); }
+
+const MatmulKernels& matmul_kernels() {
+  static const MatmulKernels& kernels = matmul_kernels_for(base::active_isa());
+  return kernels;
+}
+
+void matmul_naive(const MatmulArgs& args) {
+  const PackedMatrix& w = args.weight;
+  for (int64_t row = 0; row < args.m; ++row) {
+    for (int64_t n = 0; n < w.n; ++n) {
+      double total = 0;
+      for (int64_t i = 0; i < w.k; ++i) {
+        double x;
+        if (w.quantized())
+          x = double{args.q.scales[row * (w.k / kBlock) + i / kBlock]} * args.q.codes[row * w.k + i];
+        else if (w.code == CodeKind::bf16 && args.x_bf16)
+          x = base::bf16_to_float(args.x_bf16[row * ((w.k + 1) / 2 * 2) + i]);
+        else
+          x = args.x[row * w.k + i];
+        total += x * packed_weight_at(w, n, i);
+      }
+      args.y[row * args.ldy + n] = static_cast<float>(total) + (args.bias ? args.bias[n] : 0);
+    }
+  }
+}
+
+}  // namespace sumi::kernels

@@ -1,0 +1,46 @@
+// Products of activations with packed weights: y[M, N] = x[M, K] W[N, K]^T + bias.
+#pragma once
+
+#include <cstdint>
+
+#include "base/cpu.h"
+#include "kernels/packed_matrix.h"
+
+namespace sumi::kernels {
+
+// Rows of activations rounded to int8 in blocks of kBlock: x = scale * code, scale = max|x| / 127. K is a multiple of
+// kBlock. Row r starts at codes + r * k, scales + r * k / 32, sums and scaled_sums + r * k / 32 * 3.
+struct QuantizedRows {
+  int8_t* codes = nullptr;
+  float* scales = nullptr;
+  int32_t* sums = nullptr;       // per block: of the first 16 codes, of the last 16, of all; for zero points
+  float* scaled_sums = nullptr;  // the same times the scale; for mins
+};
+
+struct MatmulArgs {
+  PackedMatrix weight;
+  int64_t m = 0;
+  const float* x = nullptr;    // rows of floats, k apart: f32, f16 and bf16 weights
+  const uint16_t* x_bf16 = nullptr;  // the same rounded, ceil(k/2)*2 apart: bf16 weights where wants_bf16_rows
+  QuantizedRows q;             // whole-number codes
+  float* y = nullptr;
+  int64_t ldy = 0;             // floats between rows of y
+  const float* bias = nullptr; // [n] or null
+};
+
+struct MatmulKernels {
+  // Computes the outputs of panels [begin, end), for all m rows.
+  void (*matmul)(const MatmulArgs& args, int64_t begin, int64_t end);
+  // Quantizes row `row` of x into its place in q.
+  void (*quantize_row)(const float* x, int64_t k, int64_t row, const QuantizedRows& q);
+  bool wants_bf16_rows;  // this level multiplies bf16 pairs and needs MatmulArgs::x_bf16
+};
+
+const MatmulKernels& matmul_kernels();                    // for base::active_isa()
+const MatmulKernels& matmul_kernels_for(base::Isa isa);
+
+// The naive twin: dequantizes one weight at a time; float weights accumulate in double. Whole-number codes follow
+// the definition above with the quantized activations, blocks in double.
+void matmul_naive(const MatmulArgs& args);
+
+}  // namespace sumi::kernels

@@ -1,0 +1,162 @@
+// Products with packed weights: the inference half of ops/linear.h.
+#include <cstring>
+
+#include "base/half.h"
+#include "base/threads.h"
+#include "kernels/matmul.h"
+#include "kernels/pack.h"
+#include "ops/linear.h"
+#include "tensor/autograd.h"
+
+namespace sumi::ops {
+
+namespace {
+
+using kernels::CodeKind;
+using kernels::kBlock;
+using kernels::kPanel;
+using kernels::PackedMatrix;
+using kernels::SourceKind;
+
+SourceKind source_kind(DType dtype) {
+  switch (dtype) {
+    case DType::f32: return SourceKind::f32;
+    case DType::f16: return SourceKind::f16;
+    case DType::bf16: return SourceKind::bf16;
+    case DType::q4_0: return SourceKind::q4_0;
+    case DType::q4_1: return SourceKind::q4_1;
+    case DType::q5_0: return SourceKind::q5_0;
+    case DType::q5_1: return SourceKind::q5_1;
+    case DType::q8_0: return SourceKind::q8_0;
+    case DType::q2_k: return SourceKind::q2_k;
+    case DType::q3_k: return SourceKind::q3_k;
+    case DType::q4_k: return SourceKind::q4_k;
+    case DType::q5_k: return SourceKind::q5_k;
+    case DType::q6_k: return SourceKind::q6_k;
+    default: fail("packing a weight: no kernel multiplies by {}", tensor::dtype_name(dtype));
+  }
+}
+
+// Memory for the rounded activations of one call, kept by each thread between calls.
+std::byte* scratch(size_t bytes) {
+  thread_local std::shared_ptr<std::byte> memory;
+  thread_local size_t size = 0;
+  if (size < bytes) {
+    memory.reset();
+    size = bytes + bytes / 2;
+    memory = base::allocate(size);
+  }
+  return memory.get();
+}
+
+size_t aligned(size_t bytes) { return (bytes + base::kAlignment - 1) / base::kAlignment * base::kAlignment; }
+
+// Rounds the rows to what the weights multiply: int8 blocks, bf16 pairs, or nothing.
+void prepare_rows(const float* x, int64_t m, int64_t k, bool codes, bool pairs, kernels::MatmulArgs& args) {
+  const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
+  const size_t rows = static_cast<size_t>(m), blocks = rows * static_cast<size_t>(k / kBlock);
+  const size_t even = static_cast<size_t>((k + 1) / 2 * 2);
+  const size_t code_bytes = codes ? aligned(rows * static_cast<size_t>(k)) : 0;
+  const size_t scale_bytes = codes ? aligned(blocks * 4) : 0;
+  const size_t sum_bytes = codes ? aligned(blocks * 12) : 0;
+  const size_t pair_bytes = pairs ? rows * even * 2 : 0;
+  if (!codes && !pairs) return;
+  std::byte* memory = scratch(code_bytes + scale_bytes + 2 * sum_bytes + pair_bytes);
+  kernels::QuantizedRows q;
+  q.codes = reinterpret_cast<int8_t*>(memory);
+  q.scales = reinterpret_cast<float*>(memory + code_bytes);
+  q.sums = reinterpret_cast<int32_t*>(memory + code_bytes + scale_bytes);
+  q.scaled_sums = reinterpret_cast<float*>(memory + code_bytes + scale_bytes + sum_bytes);
+  uint16_t* bf16 = reinterpret_cast<uint16_t*>(memory + code_bytes + scale_bytes + 2 * sum_bytes);
+  const auto round_rows = [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      if (codes) kernels.quantize_row(x + r * k, k, r, q);
+      if (!pairs) continue;
+      uint16_t* to = bf16 + static_cast<size_t>(r) * even;
+      for (int64_t i = 0; i < k; ++i) to[i] = base::float_to_bf16(x[r * k + i]);
+      if (k % 2) to[k] = 0;
+    }
+  };
+  if (m < 4) round_rows(0, m);
+  else base::parallel_for(m, 1, round_rows);
+  args.q = q;
+  if (pairs) args.x_bf16 = bf16;
+}
+
+}  // namespace
+
+PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute) {
+  for (const Tensor& part : parts) {
+    if (part.dim() != 2)
+      fail("packing a weight: expected [N, K], found {}", tensor::shape_string(part.shape()));
+    if (k_ == 0) k_ = part.size(1);
+    if (part.size(1) != k_ || k_ == 0)
+      fail("packing weights together: {} columns beside {}", part.size(1), k_);
+    const SourceKind kind = source_kind(part.dtype());
+    PackedMatrix matrix;
+    if (compute == Compute::f32) matrix = kernels::packed_layout_as(CodeKind::f32, part.size(0), k_);
+    else if (compute == Compute::bf16) matrix = kernels::packed_layout_as(CodeKind::bf16, part.size(0), k_);
+    else matrix = kernels::packed_layout(kind, part.size(0), k_);
+    std::shared_ptr<std::byte> memory = base::allocate(matrix.bytes());
+    const size_t row_bytes = static_cast<size_t>(tensor::byte_count({k_}, part.dtype()));
+    base::parallel_for(matrix.panels(), 1, [&](int64_t begin, int64_t end) {
+      kernels::pack_panels(matrix, kind, part.bytes(), row_bytes, begin, end, memory.get());
+    });
+    matrix.data = memory.get();
+    segments_.push_back(matrix);
+    storage_.push_back(std::move(memory));
+    n_ += matrix.n;
+  }
+  if (segments_.empty()) fail("packing a weight: no parts");
+}
+
+size_t PackedWeight::bytes() const {
+  size_t total = 0;
+  for (const PackedMatrix& matrix : segments_) total += matrix.bytes();
+  return total;
+}
+
+Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
+  if (x.dim() < 1 || x.size(-1) != weight.k())
+    fail("linear: x {} has not the weight's {} input features", tensor::shape_string(x.shape()), weight.k());
+  if (bias.defined() && bias.shape() != Shape{weight.n()})
+    fail("linear: bias {} beside {} output features", tensor::shape_string(bias.shape()), weight.n());
+  if (tensor::needs_record({&x})) fail("linear: a packed weight has no gradient; open the model as trainable");
+  Shape shape = x.shape();
+  shape.back() = weight.n();
+  Tensor y = Tensor::empty(shape);
+
+  kernels::MatmulArgs args;
+  args.m = weight.k() > 0 ? x.numel() / weight.k() : 0;
+  args.x = x.f32();
+  args.ldy = weight.n();
+  bool codes = false, pairs = false;
+  int64_t panels = 0;
+  for (const PackedMatrix& matrix : weight.segments()) {
+    codes |= matrix.quantized();
+    pairs |= matrix.code == CodeKind::bf16 && kernels::matmul_kernels().wants_bf16_rows;
+    panels += matrix.panels();
+  }
+  prepare_rows(args.x, args.m, weight.k(), codes, pairs, args);
+
+  const auto run = [&](int64_t begin, int64_t end) {
+    kernels::MatmulArgs part = args;
+    int64_t first_panel = 0, first_row = 0;
+    for (const PackedMatrix& matrix : weight.segments()) {
+      const int64_t from = std::max<int64_t>(0, begin - first_panel);
+      const int64_t to = std::min(matrix.panels(), end - first_panel);
+      if (from < to) {
+        part.weight = matrix;
+        part.y = y.f32() + first_row;
+        part.bias = bias.defined() ? bias.f32() + first_row : nullptr;
+        kernels::matmul_kernels().matmul(part, from, to);
+      }
+      first_panel += matrix.panels();
+      first_row += matrix.n;
+    }
+  };
+  base::parallel_for(panels, 1, run);
+  return y;
+}
+
+}  // namespace sumi::ops
