@@ -19,6 +19,9 @@ constexpr int kVectors = kPanel / Vec::kWidth;  // registers across a panel
 #define SUMI_UNROLL
 #endif
 
+// Everything of the micro-kernel must end up in one function, or its registers go through memory.
+#define SUMI_INLINE inline __attribute__((always_inline))
+
 constexpr int zero_point_bits(CodeKind code, ScaleKind scale) {
   if (scale == ScaleKind::half)
     return code == CodeKind::u4 ? 3 : code == CodeKind::u5 ? 4 : 7;
@@ -43,7 +46,7 @@ struct PanelPointers {
 
 // Codes of group kGroup (of the 8 of a block), vector v of the panel.
 template <CodeKind kCode, int kGroup>
-inline Register load_group(const PanelPointers& p, int v) {
+SUMI_INLINE Register load_group(const PanelPointers& p, int v) {
   if constexpr (kCode == CodeKind::u8) {
     return load_bytes(p.codes + kGroup * 4 * kPanel + v * kRegisterBytes);
   } else {
@@ -76,7 +79,7 @@ inline Register load_group(const PanelPointers& p, int v) {
   }
 }
 
-inline Register splat_activations(const int8_t* x) {
+SUMI_INLINE Register splat_activations(const int8_t* x) {
   int32_t four;
   std::memcpy(&four, x, 4);
   return splat32(four);
@@ -84,7 +87,7 @@ inline Register splat_activations(const int8_t* x) {
 
 // Adds groups [kGroup, kEnd) to the 32-bit sums, or to the 16-bit sums where the level has no direct dot product.
 template <CodeKind kCode, int kRows, int kGroup, int kEnd>
-inline void add_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
+SUMI_INLINE void add_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
                        Register (&sum)[kRows][kVectors]) {
   if constexpr (kGroup < kEnd) {
     Register w[kVectors];
@@ -127,7 +130,7 @@ inline void add_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
 
 // Exact 32-bit sums of groups [kBegin, kEnd) of a block.
 template <CodeKind kCode, int kRows, int kBegin, int kEnd>
-inline void sum_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
+SUMI_INLINE void sum_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
                        Register (&sum)[kRows][kVectors]) {
   if constexpr (kDirectDot || kCode == CodeKind::u8) {
     add_groups<kCode, kRows, kBegin, kEnd>(p, x, stride, sum);
@@ -152,7 +155,7 @@ inline void sum_groups(const PanelPointers& p, const int8_t* x, int64_t stride,
 
 // Scale and min of the weights of a block (or of one of its halves), for vector v of the panel.
 template <ScaleKind kScale>
-inline void load_scales(const PanelPointers& p, int half, int v, Vec& scale, Vec& min) {
+SUMI_INLINE void load_scales(const PanelPointers& p, int half, int v, Vec& scale, Vec& min) {
   const int n = v * Vec::kWidth;
   if constexpr (kScale == ScaleKind::half) {
     scale = load_f16(p.scales + 2 * n);
@@ -173,7 +176,7 @@ inline void load_scales(const PanelPointers& p, int half, int v, Vec& scale, Vec
 
 // Groups [kBegin, kEnd) of a block, all under one scale, into the float sums. `part` indexes sums and scaled_sums.
 template <CodeKind kCode, ScaleKind kScale, int kRows, int kBegin, int kEnd>
-inline void add_block(const PanelPointers& p, const MatmulArgs& args, int64_t row, int64_t block,
+SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64_t row, int64_t block,
                       Vec (&total)[kRows][kVectors]) {
   constexpr int kPart = kEnd - kBegin == 8 ? 2 : kBegin / 4;
   const int64_t k = args.weight.k, blocks = k / kBlock;

@@ -1,0 +1,228 @@
+"""Measures one other engine in its own process and prints one JSON line.
+
+    peers.py ENGINE MODEL --threads N [--prompt 512] [--new 128] [--repeat 2]
+    peers.py llama.cpp MODEL --perplexity IDS.json
+
+ENGINE: llama.cpp, openvino, ctranslate2 or transformers. Each repetition takes fresh random ids (so that a cache
+of prefixes cannot help), processes the prompt, then decodes greedily; one unmeasured repetition comes first.
+"""
+
+import argparse
+import json
+import math
+import os
+import random
+import resource
+import sys
+import time
+
+
+def fresh_ids(generator, count, vocab_size):
+    """Ids without the first 300, where special tokens and single bytes live."""
+    return [generator.randrange(300, vocab_size) for _ in range(count)]
+
+
+class LlamaCpp:
+    def __init__(self, model, threads, context=1024):
+        import llama_cpp
+        import numpy
+
+        self.api, self.numpy = llama_cpp, numpy
+        self.version = llama_cpp.__version__
+        llama_cpp.llama_backend_init()
+        self.silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
+        llama_cpp.llama_log_set(self.silence, None)
+        self.model = llama_cpp.llama_model_load_from_file(
+            model.encode(), llama_cpp.llama_model_default_params())
+        if not self.model:
+            sys.exit(f"llama.cpp cannot load {model}")
+        options = llama_cpp.llama_context_default_params()
+        options.n_ctx = context
+        options.n_batch = options.n_ubatch = 512
+        options.n_threads = options.n_threads_batch = threads
+        self.context = llama_cpp.llama_init_from_model(self.model, options)
+        self.vocab = llama_cpp.llama_model_get_vocab(self.model)
+        self.vocab_size = llama_cpp.llama_vocab_n_tokens(self.vocab)
+        self.batch = llama_cpp.llama_batch_init(512, 0, 1)
+
+    def clear(self):
+        self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
+
+    def decode(self, ids, start, all_logits=False):
+        batch = self.batch
+        batch.n_tokens = len(ids)
+        for i, token in enumerate(ids):
+            batch.token[i] = token
+            batch.pos[i] = start + i
+            batch.n_seq_id[i] = 1
+            batch.seq_id[i][0] = 0
+            batch.logits[i] = all_logits or i == len(ids) - 1
+        if self.api.llama_decode(self.context, batch) != 0:
+            sys.exit("llama.cpp: llama_decode failed")
+        rows = len(ids) if all_logits else 1
+        logits = self.api.llama_get_logits(self.context)
+        return self.numpy.ctypeslib.as_array(logits, shape=(rows, self.vocab_size))
+
+    def measure(self, ids, new):
+        self.clear()
+        start = time.perf_counter()
+        token = int(self.decode(ids, 0)[0].argmax())
+        prefill = time.perf_counter() - start
+        start = time.perf_counter()
+        for i in range(new):
+            token = int(self.decode([token], len(ids) + i)[0].argmax())
+        return prefill, time.perf_counter() - start
+
+    def tokenize(self, text):
+        data = text.encode()
+        room = (self.api.llama_token * len(data))()
+        count = self.api.llama_tokenize(self.vocab, data, len(data), room, len(data), False, False)
+        return list(room[:count])
+
+    def nll(self, ids):
+        """Sum over ids[1:] of -log p(id | the ids before it)."""
+        self.clear()
+        total = 0.0
+        for start in range(0, len(ids), 512):
+            piece = ids[start:start + 512]
+            logits = self.decode(piece, start, all_logits=True).astype("float64")
+            top = logits.max(axis=1)
+            log_sum = top + self.numpy.log(self.numpy.exp(logits - top[:, None]).sum(axis=1))
+            for i, row in enumerate(logits):
+                if start + i + 1 < len(ids):
+                    total += log_sum[i] - row[ids[start + i + 1]]
+        return total
+
+
+class OpenVino:
+    def __init__(self, model, threads):
+        import openvino
+        import openvino_genai
+
+        self.api, self.openvino = openvino_genai, openvino
+        self.version = openvino_genai.__version__
+        self.pipeline = openvino_genai.LLMPipeline(model, "CPU", INFERENCE_NUM_THREADS=threads)
+        self.vocab_size = len(self.pipeline.get_tokenizer().get_vocab())
+
+    def measure(self, ids, new):
+        import numpy
+
+        options = self.api.GenerationConfig()
+        options.max_new_tokens = new + 1
+        options.ignore_eos = True
+        options.do_sample = False
+        tensor = self.openvino.Tensor(numpy.array([ids], dtype=numpy.int64))
+        mask = self.openvino.Tensor(numpy.ones((1, len(ids)), dtype=numpy.int64))
+        result = self.pipeline.generate(self.api.TokenizedInputs(tensor, mask), options)
+        if len(result.tokens[0]) != new + 1:
+            sys.exit(f"OpenVINO GenAI: {len(result.tokens[0])} tokens, expected {new + 1}")
+        metrics = result.perf_metrics
+        return metrics.get_ttft().mean / 1e3, metrics.get_tpot().mean / 1e3 * new
+
+
+class CTranslate2:
+    def __init__(self, model, threads):
+        import ctranslate2
+
+        self.version = ctranslate2.__version__
+        self.generator = ctranslate2.Generator(
+            model, compute_type="int8", inter_threads=1, intra_threads=threads)
+        with open(os.path.join(model, "vocabulary.json")) as file:
+            self.vocabulary = json.load(file)
+        self.vocab_size = len(self.vocabulary)
+
+    def measure(self, ids, new):
+        tokens = [self.vocabulary[i] for i in ids]
+        times = []
+        for count in (1, new + 1):
+            start = time.perf_counter()
+            self.generator.generate_batch([tokens], max_length=count, min_length=count,
+                                          include_prompt_in_result=False, sampling_topk=1)
+            times.append(time.perf_counter() - start)
+        return times[0], times[1] - times[0]
+
+
+class Transformers:
+    def __init__(self, model, threads):
+        import torch
+        import transformers
+
+        torch.set_num_threads(threads)
+        self.torch, self.version = torch, transformers.__version__
+        self.model = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
+        self.model.eval()
+        self.vocab_size = self.model.config.vocab_size
+
+    def measure(self, ids, new):
+        torch = self.torch
+        with torch.inference_mode():
+            start = time.perf_counter()
+            out = self.model(torch.tensor([ids]), use_cache=True, logits_to_keep=1)
+            token = out.logits[0, -1].argmax()
+            prefill = time.perf_counter() - start
+            start = time.perf_counter()
+            for _ in range(new):
+                out = self.model(token.view(1, 1), past_key_values=out.past_key_values)
+                token = out.logits[0, -1].argmax()
+            return prefill, time.perf_counter() - start
+
+
+ENGINES = {
+    "llama.cpp": LlamaCpp,
+    "openvino": OpenVino,
+    "ctranslate2": CTranslate2,
+    "transformers": Transformers,
+}
+
+
+def measure(arguments):
+    start = time.perf_counter()
+    engine = ENGINES[arguments.engine](arguments.model, arguments.threads)
+    load = time.perf_counter() - start
+    generator = random.Random()
+    prefill, decode = [], []
+    for repetition in range(arguments.repeat + 1):
+        ids = fresh_ids(generator, arguments.prompt, engine.vocab_size)
+        times = engine.measure(ids, arguments.new)
+        if repetition > 0:
+            prefill.append(arguments.prompt / times[0])
+            decode.append(arguments.new / times[1])
+    return {
+        "version": engine.version,
+        "load_s": load,
+        "prefill_tokens_per_s": prefill,
+        "decode_tokens_per_s": decode,
+        "peak_memory_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+
+
+def perplexity(arguments):
+    """Of a text cut into windows of `window` tokens, each from an empty context."""
+    engine = LlamaCpp(arguments.model, arguments.threads, arguments.window)
+    with open(arguments.perplexity) as file:
+        ids = engine.tokenize(file.read())
+    windows = [ids[i:i + arguments.window] for i in range(0, len(ids), arguments.window)]
+    windows = [window for window in windows if len(window) > 1]
+    nll = [engine.nll(window) for window in windows]
+    count = sum(len(window) - 1 for window in windows)
+    mean = sum(nll) / count
+    return {"windows": windows, "tokens": count, "nll": mean, "perplexity": math.exp(mean)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("engine", choices=ENGINES)
+    parser.add_argument("model")
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--prompt", type=int, default=512)
+    parser.add_argument("--new", type=int, default=128)
+    parser.add_argument("--repeat", type=int, default=2)
+    parser.add_argument("--perplexity", metavar="TEXT_FILE", help="llama.cpp only")
+    parser.add_argument("--window", type=int, default=1024)
+    arguments = parser.parse_args()
+    result = perplexity(arguments) if arguments.perplexity else measure(arguments)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+#include "kernels/limits.h"
+
+#include "base/half.h"
+#include "kernels/isa/simd_int.h"
+
+namespace sumi::kernels::SUMI_ISA {
+
+extern const LimitKernels kLimitKernels;
+
+namespace {
+
+constexpr int kChains = 10;  // independent sums, enough to hide the latency of one
+
+float read(const float* data, int64_t count) {
+  Vec sum[8];
+  for (Vec& s : sum) s = Vec::zero();
+  for (int64_t i = 0; i + 8 * Vec::kWidth <= count; i += 8 * Vec::kWidth)
+    for (int j = 0; j < 8; ++j) sum[j] = sum[j] + Vec::load(data + i + j * Vec::kWidth);
+  for (int j = 1; j < 8; ++j) sum[0] = sum[0] + sum[j];
+  return sum_lanes(sum[0]);
+}
+
+// Keeps the compiler from seeing that a register never changes.
+template <class T>
+inline void touch(T& value) {
+#if defined(SUMI_AVX512) || defined(SUMI_AVX2)
+#ifndef SUMI_EMULATE_AVX512
+  __asm__ volatile("" : "+x"(value));
+  return;
+#endif
+#endif
+  __asm__ volatile("" : : "r"(&value) : "memory");
+}
+
+int32_t int8_products(int64_t rounds) {
+  Register sum[kChains], weight = splat8(3), x = splat8(5);
+  for (Register& s : sum) s = zero_register();
+  for (int64_t i = 0; i < rounds; ++i) {
+    touch(x);
+#pragma GCC unroll 16
+    for (int j = 0; j < kChains; ++j) {
+#if defined(SUMI_VNNI) || !(defined(SUMI_AVX512) || defined(SUMI_AVX2))
+      sum[j] = dot_u8_s8(sum[j], weight, x);
+#else
+      Register pairs = pairs_u8_s8(weight, x);
+      touch(pairs);
+      sum[j] = add32(sum[j], pairs_16(pairs));
+#endif
+      touch(sum[j]);
+    }
+  }
+  Vec total = to_float(sum[0]);
+  for (int j = 1; j < kChains; ++j) total = total + to_float(sum[j]);
+  return static_cast<int32_t>(sum_lanes(total) * 1e-9f);
+}
+
+float f32_products(int64_t rounds) {
+  Vec sum[kChains], weight = Vec::set1(1e-9f), x = Vec::set1(1);
+  for (Vec& s : sum) s = Vec::zero();
+  for (int64_t i = 0; i < rounds; ++i) {
+    touch(x.v);
+#pragma GCC unroll 16
+    for (int j = 0; j < kChains; ++j) {
+      sum[j] = fma(weight, x, sum[j]);
+      touch(sum[j].v);
+    }
+  }
+  for (int j = 1; j < kChains; ++j) sum[0] = sum[0] + sum[j];
+  return sum_lanes(sum[0]);
+}
+
+}  // namespace
+
+const LimitKernels kLimitKernels = {read, int8_products, f32_products, int64_t{kChains} * kRegisterBytes,
+                                    int64_t{kChains} * Vec::kWidth};
+
+}  // namespace sumi::kernels::SUMI_ISA
