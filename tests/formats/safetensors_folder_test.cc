@@ -1,0 +1,85 @@
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "formats/safetensors.h"
+#include "formats/temporary.h"
+
+namespace sumi::formats {
+namespace {
+
+// Two shards with tensors a, b (of values 1, 2) and c (3).
+class SafetensorsFolder : public testing::Test {
+ protected:
+  void SetUp() override {
+    write_safetensors(folder_.file("one.safetensors"),
+                      {{"a", Tensor::full({2}, 1)}, {"b", Tensor::full({2}, 2)}});
+    write_safetensors(folder_.file("two.safetensors"), {{"c", Tensor::full({3}, 3)}});
+  }
+  void write_index(const std::string& map) {
+    folder_.write("model.safetensors.index.json", "{\"weight_map\":" + map + "}");
+  }
+  std::string index_error(const std::string& map) {
+    write_index(map);
+    return error_of([&] { open_safetensors_folder(folder_.path()); });
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(SafetensorsFolder, OpensShards) {
+  write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})");
+  const auto source = open_safetensors_folder(folder_.path());
+  EXPECT_EQ(source->describe(), folder_.path());
+  EXPECT_EQ(source->tensors().size(), 3u);
+  EXPECT_TRUE(source->has("b"));
+  EXPECT_FALSE(source->has("d"));
+  EXPECT_EQ(source->get("b").to_vector(), (std::vector<float>{2, 2}));
+  EXPECT_EQ(source->get("c").to_vector(), (std::vector<float>{3, 3, 3}));
+  source->release("c");
+  EXPECT_EQ(source->get("c").to_vector(), (std::vector<float>{3, 3, 3}));
+  expect_mentions(error_of([&] { source->get("d"); }), "no tensor named \"d\"");
+}
+
+TEST_F(SafetensorsFolder, PrefersTheSingleFile) {
+  write_index("{}");
+  write_safetensors(folder_.file("model.safetensors"), {{"s", Tensor::full({1}, 4)}});
+  const auto source = open_safetensors_folder(folder_.path());
+  EXPECT_EQ(source->get("s").to_vector(), std::vector<float>{4});
+}
+
+TEST_F(SafetensorsFolder, RefusesBrokenIndexes) {
+  expect_mentions(error_of([&] { open_safetensors_folder(folder_.path()); }),
+                  "neither model.safetensors nor");
+  expect_mentions(index_error("{}"), "weight_map is empty");
+  expect_mentions(index_error("[]"), "weight_map: expected an object, found an array");
+  expect_mentions(index_error("null"), "weight_map is missing");
+  expect_mentions(index_error("{"), "index.json: invalid JSON");
+  expect_mentions(index_error(R"({"a":1})"), "\"a\": expected a file name");
+  expect_mentions(index_error(R"({"a":"one.safetensors","a":"two.safetensors"})"),
+                  "key \"a\" appears twice");
+  expect_mentions(index_error(R"({"a":"three.safetensors"})"),
+                  "the shard three.safetensors is missing");
+  expect_mentions(index_error(R"({"c":"one.safetensors"})"),
+                  "places tensor \"c\" in one.safetensors, which does not");
+  expect_mentions(index_error(R"({"a":"one.safetensors"})"),
+                  "tensor \"b\" is in one.safetensors but not in weight_map");
+}
+
+TEST_F(SafetensorsFolder, RefusesNamesThatLeaveTheFolder) {
+  for (const char* name : {"../one.safetensors", "/etc/passwd", "sub/one.safetensors", "..", ".",
+                           "", "c:one.safetensors", "sub\\\\one.safetensors",
+                           "one.safetensors\\u0000", "one\\nsafetensors", ".hidden"})
+    expect_mentions(index_error(std::string(R"({"a":")") + name + R"("})"),
+                    "expected a plain file name inside the folder");
+}
+
+TEST_F(SafetensorsFolder, BrokenShardIsNamed) {
+  folder_.write("two.safetensors", "x");
+  expect_mentions(
+      index_error(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})"),
+      "two.safetensors: truncated");
+}
+
+}  // namespace
+}  // namespace sumi::formats
