@@ -1,0 +1,184 @@
+// sumi generate: a prompt in, its continuation out.
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "cli/common.h"
+#include "cli/verbs.h"
+#include "generate/chat_session.h"
+
+namespace sumi::cli {
+
+namespace {
+
+constexpr int64_t kDefaultMaxTokens = 256;
+
+struct Flags {
+  std::string model, prompt, prompt_file, prompt_ids;
+  std::optional<int64_t> max_tokens;
+  int64_t logprobs = -1;
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_ids;
+  bool ignore_eos = false, chat = false, json = false;
+  SamplingFlags sampling;
+  ComputeFlags compute;
+};
+
+nlohmann::ordered_json logprob_json(const text::TokenLogprob& token) {
+  return {{"id", token.id}, {"logprob", token.logprob}};
+}
+
+nlohmann::ordered_json result_json(const generate::GenerateResult& result, const Flags& flags,
+                                   uint64_t seed, double load_ms, double first_token_ms) {
+  nlohmann::ordered_json object;
+  object["prompt_ids"] = result.prompt_ids;
+  object["ids"] = result.ids;
+  object["text"] = result.text;
+  object["finish_reason"] = result.finish_reason;
+  object["seed"] = seed;
+  if (flags.logprobs >= 0) {
+    object["token_logprobs"] = nlohmann::ordered_json::array();
+    object["logprobs"] = nlohmann::ordered_json::array();
+    for (const text::TokenLogprob& token : result.chosen_logprobs)
+      object["token_logprobs"].push_back(token.logprob);
+    for (const std::vector<text::TokenLogprob>& best : result.best_logprobs) {
+      nlohmann::ordered_json list = nlohmann::ordered_json::array();
+      for (const text::TokenLogprob& token : best) list.push_back(logprob_json(token));
+      object["logprobs"].push_back(list);
+    }
+  }
+  const generate::Timings& timings = result.timings;
+  object["timings"] = {{"load_ms", load_ms},
+                       {"prefill_ms", timings.prefill_ms},
+                       {"prefill_tokens", timings.prompt_tokens - timings.cached_tokens},
+                       {"prefill_tokens_per_second", timings.prefill_tokens_per_second()},
+                       {"first_token_ms", first_token_ms},
+                       {"decode_ms", timings.decode_ms},
+                       {"decode_tokens", timings.decoded_tokens},
+                       {"decode_tokens_per_second", timings.decode_tokens_per_second()}};
+  return object;
+}
+
+std::vector<int32_t> prompt_ids(const Flags& flags, const std::string& text,
+                                const models::LanguageModelFiles& files) {
+  if (!flags.prompt_ids.empty()) return parse_ids(flags.prompt_ids, "--prompt-ids");
+  if (!files.tokenizer) fail("{}: the model has no tokenizer; use --prompt-ids", files.path);
+  if (!flags.chat) return files.tokenizer->encode(text);
+  return generate::chat_prompt_ids({{"user", text}}, *files.tokenizer,
+                                   generate::open_chat_template(*files.tokenizer, files.path));
+}
+
+int run_generate(const Flags& flags, int prompts) {
+  if (prompts != 1)
+    throw CLI::RequiredError("exactly one of --prompt, --prompt-file and --prompt-ids");
+  if (flags.chat && !flags.prompt_ids.empty())
+    throw CLI::ValidationError("--chat", "needs a prompt as text, not --prompt-ids");
+  if (flags.logprobs >= 0 && !flags.json) throw CLI::ValidationError("--logprobs", "needs --json");
+  // What can be wrong is found before the weights are loaded.
+  if (!flags.prompt_ids.empty()) parse_ids(flags.prompt_ids, "--prompt-ids");
+  const text::SamplerOptions early = sampler_options(flags.sampling, {});
+  text::Sampler(early, std::numeric_limits<int32_t>::max() / 64);
+  const std::string text =
+      flags.prompt_file.empty() ? flags.prompt : read_text_file(flags.prompt_file);
+
+  const OpenedModel opened = open_model(flags.model, flags.compute);
+  const models::LanguageModelFiles& files = opened.files;
+  generate::GenerateOptions options;
+  options.sampling = sampler_options(flags.sampling, files.defaults);
+  options.sampling.seed = early.seed;
+  options.stop = flags.stop;
+  options.stop_ids = flags.stop_ids;
+  options.ignore_eos = flags.ignore_eos;
+  options.logprobs = flags.logprobs;
+  const std::vector<int32_t> ids = prompt_ids(flags, text, files);
+  options.max_tokens = flags.max_tokens.value_or(std::min(
+      kDefaultMaxTokens, generate::room_after(*files.model, static_cast<int64_t>(ids.size()))));
+  options.cancel = &interrupted();
+  auto progress = std::make_unique<base::Progress>("reading the prompt");
+  options.prefill_progress = [&](double fraction) { progress->update(fraction); };
+
+  catch_interrupts();
+  double first_token_ms = 0;
+  generate::Generator generator(*files.model, files.tokenizer.get());
+  const generate::GenerateResult result =
+      generator.generate(ids, options, [&](const generate::StreamPiece& piece) {
+        if (progress) {
+          progress.reset();
+          first_token_ms = ms_since(program_start());
+        }
+        if (!flags.json && !piece.text.empty()) {
+          write_out(piece.text);
+          flush_out();
+        }
+        return true;
+      });
+  release_interrupts();
+  progress.reset();
+  if (flags.json) {
+    write_json(result_json(result, flags, options.sampling.seed, opened.load_ms, first_token_ms));
+  } else {
+    if (!files.tokenizer)
+      for (size_t i = 0; i < result.ids.size(); ++i)
+        write_out(fmt::format("{}{}", i ? "," : "", result.ids[i]));
+    write_out("\n");
+  }
+  return result.finish_reason == "cancelled" ? 130 : 0;
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, Run& run) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* verb = app.add_subcommand("generate", "Continue a prompt");
+  verb->add_option("MODEL", flags->model, "Model: a file, a folder or a name")->required();
+  CLI::Option* prompt =
+      verb->add_option("--prompt", flags->prompt, "The prompt")->type_name("TEXT");
+  CLI::Option* file = verb->add_option("--prompt-file", flags->prompt_file,
+                                       "Read the prompt from this file (-: standard input)")
+                          ->type_name("FILE");
+  CLI::Option* ids = verb->add_option("--prompt-ids", flags->prompt_ids, "The prompt as token ids")
+                         ->type_name("1,2,3");
+  verb->add_flag("--chat", flags->chat,
+                 "Put the prompt into the model's chat template, as a user's message");
+  verb->add_option("--max-tokens", flags->max_tokens,
+                   "Make at most this many tokens (default: 256, or what the context has room for)")
+      ->check(CLI::Range(int64_t{1}, std::numeric_limits<int64_t>::max()))
+      ->type_name("N");
+  verb->add_option("--stop", flags->stop, "End before this text; may be repeated")
+      ->allow_extra_args(false)
+      ->type_name("TEXT");
+  verb->add_option("--stop-id", flags->stop_ids, "End at this token id; may be repeated")
+      ->allow_extra_args(false)
+      ->check(CLI::NonNegativeNumber)
+      ->type_name("ID");
+  verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on when the model ends the text");
+  add_sampling_flags(*verb, flags->sampling);
+  add_dtype_flag(*verb, flags->compute);
+  add_threads_flag(*verb, flags->compute);
+  verb->add_option("--logprobs", flags->logprobs,
+                   "With --json: the N best log-probabilities at each token, before sampling")
+      ->check(CLI::Range(int64_t{0}, int64_t{1000000}))
+      ->type_name("N");
+  verb->add_flag("--json", flags->json,
+                 "Print one JSON object when done instead of text as it comes");
+  verb->footer(
+      "JSON: {\"prompt_ids\", \"ids\" (with the token that ended the text), \"text\", "
+      "\"finish_reason\" (stop,\n"
+      "length or cancelled), \"seed\", \"timings\" (first_token_ms counts from the program's "
+      "start)}; with\n"
+      "--logprobs also \"logprobs\": for each token a list of {\"id\", \"logprob\"}, most likely "
+      "first, and\n"
+      "\"token_logprobs\": of the tokens taken. Logarithms are natural.\n\n"
+      "Examples:\n"
+      "  sumi generate model.gguf --prompt \"The capital of France is\" --max-tokens 8 "
+      "--temperature 0\n"
+      "  sumi generate org/name --chat --prompt \"Write a haiku\" --seed 1\n"
+      "  sumi generate folder --prompt-ids 1,2,3 --json --logprobs 5");
+  verb->callback([=, &run] {
+    const int prompts = (prompt->count() > 0) + (file->count() > 0) + (ids->count() > 0);
+    run = [=] { return run_generate(*flags, prompts); };
+  });
+}
+
+}  // namespace sumi::cli

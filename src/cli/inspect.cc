@@ -1,0 +1,224 @@
+// sumi inspect: what a model's files hold, from their headers alone.
+
+#include <algorithm>
+#include <filesystem>
+#include <map>
+
+#include "base/error.h"
+#include "cli/common.h"
+#include "cli/verbs.h"
+#include "formats/gguf.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+#include "models/language/family.h"
+
+namespace sumi::cli {
+
+namespace {
+
+struct Flags {
+  std::string model;
+  bool tensors = false, json = false;
+};
+
+struct Summary {
+  std::string path, format, architecture, chat_template;
+  std::string unsupported;  // why Sumi cannot run it; empty if it can
+  std::unique_ptr<formats::TensorSource> source;
+  models::DecoderSpec spec;  // valid if `unsupported` is empty
+};
+
+std::string optional_text_file(const std::string& path) {
+  return formats::file_exists(path) ? formats::read_text_file(path) : std::string();
+}
+
+// The template of a folder: chat_template.jinja, or tokenizer_config.json's chat_template (a
+// string, or a list of named ones, of which "default" counts).
+std::string folder_template(const std::string& folder) {
+  const std::string own = optional_text_file(folder + "/chat_template.jinja");
+  if (!own.empty() || !formats::file_exists(folder + "/tokenizer_config.json")) return own;
+  const nlohmann::json config = formats::read_json_file(folder + "/tokenizer_config.json");
+  if (!config.is_object() || !config.contains("chat_template")) return {};
+  const nlohmann::json& value = config["chat_template"];
+  if (value.is_string()) return value;
+  if (value.is_array())
+    for (const nlohmann::json& entry : value)
+      if (entry.is_object() && entry.value("name", "") == "default")
+        return entry.value("template", "");
+  return {};
+}
+
+Summary summarize(const std::string& path) {
+  Summary summary;
+  summary.path = path;
+  if (std::filesystem::is_directory(path)) {
+    const models::Config config = models::Config::read(path + "/config.json");
+    summary.format = "safetensors folder";
+    const std::vector<std::string> names = config.get_strings("architectures");
+    summary.architecture = names.empty() ? config.get_string("model_type", "unknown") : names[0];
+    summary.chat_template = folder_template(path);
+    try {
+      summary.spec = models::family_for(config).from_config(config);
+    } catch (const Error& error) {
+      summary.unsupported = error.what();
+    }
+    summary.source = formats::open_safetensors_folder(path);
+    return summary;
+  }
+  auto file = std::make_unique<formats::GgufFile>(path);
+  summary.format = fmt::format("GGUF version {}", file->version());
+  summary.architecture = file->get_string("general.architecture", "unknown");
+  summary.chat_template = file->get_string("tokenizer.chat_template", "");
+  try {
+    summary.spec = models::family_for(*file).from_gguf(*file);
+  } catch (const Error& error) {
+    summary.unsupported = error.what();
+  }
+  summary.source = std::move(file);
+  return summary;
+}
+
+struct DtypeCount {
+  int64_t tensors = 0, parameters = 0, bytes = 0;
+};
+
+std::string with_unit(double value, const char* unit) {
+  const char* prefixes[] = {"", "K", "M", "G", "T"};
+  size_t i = 0;
+  while (value >= 1000 && i < 4) {
+    value /= 1000;
+    ++i;
+  }
+  return fmt::format("{:.{}f} {}{}", value, i ? 1 : 0, prefixes[i], unit);
+}
+
+nlohmann::ordered_json summary_json(const Summary& summary,
+                                    const std::map<std::string, DtypeCount>& dtypes,
+                                    const DtypeCount& all, int64_t bytes_per_position,
+                                    bool with_tensors) {
+  nlohmann::ordered_json object;
+  object["path"] = summary.path;
+  object["format"] = summary.format;
+  object["architecture"] = summary.architecture;
+  object["supported"] = summary.unsupported.empty();
+  if (!summary.unsupported.empty()) object["reason"] = summary.unsupported;
+  object["parameters"] = all.parameters;
+  object["dtypes"] = nlohmann::ordered_json::object();
+  for (const auto& [name, count] : dtypes)
+    object["dtypes"][name] = {
+        {"tensors", count.tensors}, {"parameters", count.parameters}, {"bytes", count.bytes}};
+  object["weight_bytes"] = all.bytes;
+  if (summary.unsupported.empty()) {
+    const models::DecoderSpec& spec = summary.spec;
+    object["context_length"] = spec.max_positions;
+    object["cache_bytes_per_token"] = bytes_per_position;
+    object["memory_bytes"] = all.bytes + bytes_per_position * spec.max_positions;
+    object["vocab_size"] = spec.vocab_size;
+    object["hidden_size"] = spec.hidden_size;
+    object["intermediate_size"] = spec.intermediate_size;
+    object["num_layers"] = spec.num_layers;
+    object["num_heads"] = spec.num_heads;
+    object["num_kv_heads"] = spec.num_kv_heads;
+    object["head_dim"] = spec.head_dim;
+  }
+  object["chat_template"] = summary.chat_template.empty()
+                                ? nlohmann::ordered_json(nullptr)
+                                : nlohmann::ordered_json(summary.chat_template);
+  if (with_tensors) {
+    object["tensors"] = nlohmann::ordered_json::array();
+    for (const formats::TensorInfo& info : summary.source->tensors())
+      object["tensors"].push_back(
+          {{"name", info.name}, {"dtype", tensor::dtype_name(info.dtype)}, {"shape", info.shape}});
+  }
+  return object;
+}
+
+void print_summary(const Summary& summary, const std::map<std::string, DtypeCount>& dtypes,
+                   const DtypeCount& all, int64_t bytes_per_position, bool with_tensors) {
+  const auto line = [](const char* name, const std::string& value) {
+    write_out(fmt::format("{:<14}{}\n", name, value));
+  };
+  line("file", summary.path);
+  line("format", summary.format);
+  line("architecture", summary.architecture);
+  if (!summary.unsupported.empty()) line("cannot be run", summary.unsupported);
+  line("parameters",
+       fmt::format("{} ({})", with_unit(static_cast<double>(all.parameters), ""), all.parameters));
+  for (const auto& [name, count] : dtypes)
+    line("", fmt::format("{:<5} {:>5} tensors, {:>5.1f} % of parameters, {}", name, count.tensors,
+                         100.0 * static_cast<double>(count.parameters) /
+                             static_cast<double>(all.parameters),
+                         with_unit(static_cast<double>(count.bytes), "B")));
+  if (summary.unsupported.empty()) {
+    const models::DecoderSpec& spec = summary.spec;
+    const double cache =
+        static_cast<double>(bytes_per_position) * static_cast<double>(spec.max_positions);
+    line("memory",
+         fmt::format("{} for the weights, {} for the keys and values of a full context",
+                     with_unit(static_cast<double>(all.bytes), "B"), with_unit(cache, "B")));
+    line("context", fmt::format("{} tokens", spec.max_positions));
+    line("vocabulary", fmt::format("{} tokens", spec.vocab_size));
+    line("layers", fmt::format("{}: hidden {}, {} heads ({} for keys and values) of {}, MLP {}",
+                               spec.num_layers, spec.hidden_size, spec.num_heads, spec.num_kv_heads,
+                               spec.head_dim, spec.intermediate_size));
+  }
+  if (summary.chat_template.empty()) {
+    line("chat template", "none");
+  } else {
+    write_out("chat template\n" + summary.chat_template + "\n");
+  }
+  const std::vector<formats::TensorInfo>& tensors = summary.source->tensors();
+  line("tensors",
+       fmt::format("{}{}", tensors.size(), with_tensors ? "" : " (--tensors lists them)"));
+  if (!with_tensors) return;
+  for (const formats::TensorInfo& info : tensors)
+    write_out(fmt::format("  {:<48} {:<5} {}\n", info.name, tensor::dtype_name(info.dtype),
+                          tensor::shape_string(info.shape)));
+}
+
+int run_inspect(const Flags& flags) {
+  const Summary summary = summarize(models::resolve_model(flags.model));
+  std::map<std::string, DtypeCount> dtypes;
+  DtypeCount all;
+  for (const formats::TensorInfo& info : summary.source->tensors()) {
+    const int64_t parameters = tensor::element_count(info.shape);
+    const int64_t bytes = tensor::byte_count(info.shape, info.dtype);
+    for (DtypeCount* count : {&dtypes[tensor::dtype_name(info.dtype)], &all}) {
+      ++count->tensors;
+      count->parameters += parameters;
+      count->bytes += bytes;
+    }
+  }
+  const models::DecoderSpec& spec = summary.spec;
+  // Keys and values of one token in every layer.
+  const int64_t bytes_per_position =
+      2 * spec.num_layers * spec.num_kv_heads * spec.head_dim * static_cast<int64_t>(sizeof(float));
+  if (flags.json) {
+    write_json(summary_json(summary, dtypes, all, bytes_per_position, flags.tensors));
+  } else {
+    print_summary(summary, dtypes, all, bytes_per_position, flags.tensors);
+  }
+  return 0;
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app, Run& run) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* verb =
+      app.add_subcommand("inspect", "Show what a model's files hold, without loading it");
+  verb->add_option("MODEL", flags->model, "Model: a file, a folder or a name")->required();
+  verb->add_flag("--tensors", flags->tensors, "List every tensor: name, type, shape");
+  verb->add_flag("--json", flags->json, "Print one JSON object");
+  verb->footer(
+      "Reads headers only. Shows the architecture, parameters by type, the memory needed, the "
+      "context\n"
+      "length, the chat template and the tensors.\n\n"
+      "Examples:\n"
+      "  sumi inspect model.gguf\n"
+      "  sumi inspect org/name --tensors\n"
+      "  sumi inspect folder --json");
+  verb->callback([=, &run] { run = [=] { return run_inspect(*flags); }; });
+}
+
+}  // namespace sumi::cli

@@ -1,0 +1,78 @@
+// sumi: the command line.
+
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <new>
+
+#include "base/cpu.h"
+#include "base/error.h"
+#include "base/threads.h"
+#include "cli/common.h"
+#include "cli/verbs.h"
+
+namespace {
+
+std::string version_text() {
+  return fmt::format("sumi {}\ninstructions: {}\nprocessor: {}\nthreads: {}", SUMI_VERSION,
+                     sumi::base::isa_name(sumi::base::active_isa()), sumi::base::cpu_model_name(),
+                     sumi::base::num_threads());
+}
+
+int error_exit(const char* message) {
+  std::fprintf(stderr, "sumi: error: %s\n", message);
+  return 1;
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Sumi runs language models on ordinary processors.", "sumi");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", version_text,
+                       "Print version, instruction set, processor and threads");
+  app.footer(
+      "MODEL is a GGUF file, a Hugging Face folder, a name in the models cache, or org/name in "
+      "the\n"
+      "Hugging Face cache. `sumi VERB --help` tells more.\n"
+      "Exit codes: 0 done, 1 it failed, 2 wrong usage, 130 stopped by Ctrl-C.\n\n"
+      "Examples:\n"
+      "  sumi chat\n"
+      "  sumi generate model.gguf --prompt \"Once upon a time\" --max-tokens 64\n"
+      "  sumi inspect model.gguf");
+  sumi::cli::Run verb;
+  sumi::cli::add_chat(app, verb);
+  sumi::cli::add_generate(app, verb);
+  sumi::cli::add_tokenize(app, verb);
+  sumi::cli::add_inspect(app, verb);
+  sumi::cli::add_perplexity(app, verb);
+  sumi::cli::add_bench(app, verb);
+  try {
+    app.parse(argc, argv);
+    const int code = verb();
+    sumi::cli::flush_out();
+    return code;
+  } catch (const CLI::Success& done) {  // --help or --version
+    app.exit(done);
+    sumi::cli::flush_out();
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    std::string command = "sumi";
+    for (const CLI::App* chosen : app.get_subcommands()) command += " " + chosen->get_name();
+    std::fprintf(stderr, "sumi: error: %s\nTry `%s --help`.\n", error.what(), command.c_str());
+    return 2;
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // a closed output is seen when writing to it
+  try {
+    return run(argc, argv);
+  } catch (const sumi::cli::OutputClosed&) {
+    return 0;
+  } catch (const std::bad_alloc&) {
+    return error_exit("out of memory");
+  } catch (const std::exception& error) {
+    return error_exit(error.what());
+  }
+}
