@@ -1,0 +1,22 @@
+#include "nn/linear.h"
+
+#include "ops/shape.h"
+
+namespace sumi::nn {
+
+Linear::Linear(std::vector<Part> parts) : parts_(std::move(parts)) {}
+
+Linear::Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias)
+    : packed_(std::move(packed)), bias_(std::move(bias)) {}
+
+Tensor Linear::operator()(const Tensor& x) const {
+  if (packed_) return ops::linear(x, *packed_, bias_);
+  if (parts_.size() == 1) return ops::linear(x, parts_[0].weight, parts_[0].bias);
+  if (parts_.empty()) fail("linear: the layer has no weight");
+  std::vector<Tensor> outputs;
+  outputs.reserve(parts_.size());
+  for (const Part& part : parts_) outputs.push_back(ops::linear(x, part.weight, part.bias));
+  return ops::concat_last(outputs);
+}
+
+}  // namespace sumi::nn

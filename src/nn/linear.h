@@ -1,0 +1,38 @@
+// Linear layers.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "ops/linear.h"
+#include "tensor/tensor.h"
+
+namespace sumi::nn {
+
+// One or several weights on the same input, their outputs side by side: y[..., N] = x[..., K] W^T +
+// b with the rows of all parts under one another. For inference the parts are one packed matrix;
+// for training each stays the parameter its checkpoint knows.
+class Linear {
+ public:
+  struct Part {
+    Tensor weight;  // [Ni, K]
+    Tensor bias;    // [Ni] or undefined
+  };
+
+  Linear() = default;
+  explicit Linear(std::vector<Part> parts);  // plain; differentiable
+  // Packed; bias [N] f32 or undefined.
+  Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias);
+
+  bool defined() const { return packed_ || !parts_.empty(); }
+  Tensor operator()(const Tensor& x) const;  // [..., K] -> [..., N]
+
+  size_t packed_bytes() const { return packed_ ? packed_->bytes() : 0; }
+
+ private:
+  std::vector<Part> parts_;
+  std::shared_ptr<const ops::PackedWeight> packed_;
+  Tensor bias_;
+};
+
+}  // namespace sumi::nn

@@ -1,0 +1,194 @@
+#include "nn/weight_loader.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/threads.h"
+#include "ops/embedding.h"
+#include "tensor/autograd.h"
+
+namespace sumi::nn {
+
+namespace {
+
+constexpr size_t kNamesShown = 5;
+
+std::string list_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min(names.size(), kNamesShown); ++i)
+    text += (i > 0 ? ", " : "") + names[i];
+  if (names.size() > kNamesShown) text += fmt::format(" and {} more", names.size() - kNamesShown);
+  return text;
+}
+
+// [K, N] -> [N, K] of elements of `Element`'s size.
+template <class Element>
+Tensor transpose(const Tensor& x) {
+  const int64_t k = x.size(0), n = x.size(1);
+  Tensor y = Tensor::empty({n, k}, x.dtype());
+  const auto* from = reinterpret_cast<const Element*>(x.bytes());
+  auto* to = reinterpret_cast<Element*>(y.bytes());
+  constexpr int64_t kTile = 32;  // keeps a tile of both in the first cache
+  base::parallel_for(n, kTile, [&](int64_t begin, int64_t end) {
+    for (int64_t r0 = begin; r0 < end; r0 += kTile)
+      for (int64_t c0 = 0; c0 < k; c0 += kTile)
+        for (int64_t r = r0; r < std::min(r0 + kTile, end); ++r)
+          for (int64_t c = c0; c < std::min(c0 + kTile, k); ++c) to[r * k + c] = from[c * n + r];
+  });
+  return y;
+}
+
+Tensor gather_rows(const Tensor& x, const std::vector<int64_t>& order) {
+  const auto rows = static_cast<int64_t>(order.size());
+  const int64_t row_bytes = rows > 0 ? x.nbytes() / rows : 0;
+  Tensor y = Tensor::empty(x.shape(), x.dtype());
+  for (int64_t r = 0; r < rows; ++r)
+    std::memcpy(y.bytes() + r * row_bytes, x.bytes() + order[static_cast<size_t>(r)] * row_bytes,
+                static_cast<size_t>(row_bytes));
+  return y;
+}
+
+// Any floating or block-quantized matrix as f32, in new memory.
+Tensor dequantize(const Tensor& x) {
+  if (is_float(x.dtype())) return x.to(DType::f32);
+  std::vector<int32_t> ids(static_cast<size_t>(x.size(0)));
+  std::iota(ids.begin(), ids.end(), 0);
+  return ops::embedding(Tensor::from_ids(ids, {x.size(0)}), x);
+}
+
+}  // namespace
+
+WeightLoader::WeightLoader(const formats::TensorSource& source, LoadOptions options)
+    : source_(source), options_(std::move(options)) {
+  for (const formats::TensorInfo& info : source_.tensors())
+    total_bytes_ += tensor::byte_count(info.shape, info.dtype);
+}
+
+void WeightLoader::check_names(const std::vector<std::string>& expected,
+                               const std::function<bool(const std::string&)>& ignored) const {
+  std::vector<std::string> missing, unexpected;
+  for (const std::string& name : expected)
+    if (!source_.has(name)) missing.push_back(name);
+  if (!missing.empty())
+    fail("{}: {} of the {} tensors expected are missing: {}", source_.describe(), missing.size(),
+         expected.size(), list_names(missing));
+  const std::unordered_set<std::string> known(expected.begin(), expected.end());
+  for (const formats::TensorInfo& info : source_.tensors())
+    if (known.count(info.name) == 0 && !ignored(info.name)) unexpected.push_back(info.name);
+  if (!unexpected.empty())
+    fail("{}: {} tensors that the configuration does not call for: {}", source_.describe(),
+         unexpected.size(), list_names(unexpected));
+}
+
+Tensor WeightLoader::raw(const std::string& name, const Shape& shape) const {
+  Tensor tensor = source_.get(name);
+  if (tensor.shape() != shape)
+    fail("{}: tensor {}: expected shape {}, found {}", source_.describe(), name,
+         tensor::shape_string(shape), tensor::shape_string(tensor.shape()));
+  if (!is_float(tensor.dtype()) && !is_quantized(tensor.dtype()))
+    fail("{}: tensor {}: expected f32, f16, bf16 or a block-quantized type, found {}",
+         source_.describe(), name, dtype_name(tensor.dtype()));
+  return tensor;
+}
+
+Tensor WeightLoader::matrix(const WeightName& name, int64_t n, int64_t k) const {
+  const std::string full = name.file + ".weight";
+  Tensor tensor = raw(full, name.transposed ? Shape{k, n} : Shape{n, k});
+  if (name.transposed) {
+    if (is_quantized(tensor.dtype()))
+      fail("{}: tensor {}: {} lies transposed, which only float types may", source_.describe(),
+           full, dtype_name(tensor.dtype()));
+    tensor =
+        tensor.dtype() == DType::f32 ? transpose<uint32_t>(tensor) : transpose<uint16_t>(tensor);
+  }
+  if (!name.row_order.empty()) tensor = gather_rows(tensor, name.row_order);
+  return tensor;
+}
+
+Tensor WeightLoader::parameter(const std::string& name, Tensor value) {
+  if (options_.trainable) {
+    value.set_requires_grad(true);
+    parameters_.add(name, value);
+  }
+  memory_bytes_ += static_cast<size_t>(value.nbytes());
+  return value;
+}
+
+void WeightLoader::done(const std::string& name) {
+  done_bytes_ += source_.get(name).nbytes();
+  source_.release(name);
+  if (options_.progress && total_bytes_ > 0)
+    options_.progress(
+        std::min(1.0, static_cast<double>(done_bytes_) / static_cast<double>(total_bytes_)));
+}
+
+Tensor WeightLoader::vector(const WeightName& name, const std::string& suffix, int64_t n) {
+  const std::string full = name.file + suffix;
+  Tensor tensor = raw(full, {n});
+  if (!is_float(tensor.dtype()))
+    fail("{}: tensor {}: expected f32, f16 or bf16, found {}", source_.describe(), full,
+         dtype_name(tensor.dtype()));
+  Tensor value = tensor.to(DType::f32);
+  if (!name.row_order.empty()) value = gather_rows(value, name.row_order);
+  done(full);
+  return parameter(name.parameter + suffix, value);
+}
+
+Norm WeightLoader::norm(const WeightName& name, NormKind kind, int64_t n, bool bias, float eps,
+                        float offset) {
+  Tensor weight = vector(name, ".weight", n);
+  return Norm(kind, weight, bias ? vector(name, ".bias", n) : Tensor(), eps, offset);
+}
+
+Embedding WeightLoader::embedding(const WeightName& name, int64_t rows, int64_t columns) {
+  if (!options_.trainable) return Embedding(matrix(name, rows, columns));
+  Tensor table = dequantize(matrix(name, rows, columns));
+  done(name.file + ".weight");
+  return Embedding(parameter(name.parameter + ".weight", table));
+}
+
+Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
+                            int64_t k, bool bias) {
+  const tensor::NoGrad no_grad;
+  if (options_.trainable) {
+    std::vector<Linear::Part> plain;
+    for (size_t i = 0; i < parts.size(); ++i) {
+      Tensor weight = dequantize(matrix(parts[i], n[i], k));
+      done(parts[i].file + ".weight");
+      plain.push_back({parameter(parts[i].parameter + ".weight", weight),
+                       bias ? vector(parts[i], ".bias", n[i]) : Tensor()});
+    }
+    return Linear(std::move(plain));
+  }
+  std::vector<Tensor> weights;
+  int64_t total = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    weights.push_back(matrix(parts[i], n[i], k));
+    total += n[i];
+  }
+  auto packed = std::make_shared<const ops::PackedWeight>(weights, options_.compute);
+  memory_bytes_ += packed->bytes();
+  for (const WeightName& part : parts) done(part.file + ".weight");
+  Tensor joined;
+  if (bias) {
+    joined = Tensor::empty({total});
+    float* out = joined.f32();
+    for (size_t i = 0; i < parts.size(); ++i) {
+      const Tensor one = vector(parts[i], ".bias", n[i]);
+      out = std::copy_n(one.f32(), n[i], out);
+    }
+  }
+  return Linear(std::move(packed), joined);
+}
+
+Linear WeightLoader::tied(const WeightName& name, const Embedding& embedding) {
+  if (options_.trainable) return Linear({{embedding.table(), Tensor()}});
+  auto packed = std::make_shared<const ops::PackedWeight>(std::vector<Tensor>{embedding.table()},
+                                                          options_.compute);
+  memory_bytes_ += packed->bytes();
+  done(name.file + ".weight");
+  return Linear(std::move(packed), Tensor());
+}
+
+}  // namespace sumi::nn

@@ -1,0 +1,74 @@
+// Builds layers from the tensors of a checkpoint, by name.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "formats/tensor_source.h"
+#include "nn/embedding.h"
+#include "nn/linear.h"
+#include "nn/norm.h"
+#include "nn/parameters.h"
+
+namespace sumi::nn {
+
+// One module's tensors: where they lie, what they are called, how their elements are arranged.
+struct WeightName {
+  std::string file;                // name in the file, without ".weight" and ".bias"
+  std::string parameter;           // dotted name as in Hugging Face checkpoints, without them
+  bool transposed = false;         // the file has [K, N] (GPT-2's Conv1D)
+  std::vector<int64_t> row_order;  // row i is the file's row row_order[i]; empty: as in the file
+};
+
+struct LoadOptions {
+  bool trainable = false;  // plain f32 parameters with gradients; else packed for inference
+  ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::stored;
+  std::function<void(double)> progress;  // 0 to 1; may be empty
+};
+
+// Every tensor's shape is checked before its elements are read (Error names file, tensor, both
+// shapes). For inference a tensor's pages are given back as soon as it is packed, so that memory
+// never holds the model twice.
+class WeightLoader {
+ public:
+  WeightLoader(const formats::TensorSource& source, LoadOptions options);
+
+  // Checks the names of a checkpoint before anything is read: throws Error naming tensors that
+  // `expected` has and the file lacks, and tensors of the file that are neither expected nor
+  // `ignored`.
+  void check_names(const std::vector<std::string>& expected,
+                   const std::function<bool(const std::string&)>& ignored) const;
+
+  // [n] f32 from "<name>.weight" or "<name>.bias".
+  Tensor vector(const WeightName& name, const std::string& suffix, int64_t n);
+  Norm norm(const WeightName& name, NormKind kind, int64_t n, bool bias, float eps,
+            float offset = 0);
+  // [rows, columns]. A row range of the table may be read at any time: its pages are not dropped
+  // for good.
+  Embedding embedding(const WeightName& name, int64_t rows, int64_t columns);
+  // Parts with [n[i], k] each. All have a bias, or none.
+  Linear linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k,
+                bool bias);
+  // A head that shares the embedding's table.
+  Linear tied(const WeightName& name, const Embedding& embedding);
+
+  const Parameters& parameters() const { return parameters_; }
+  size_t memory_bytes() const { return memory_bytes_; }  // of all layers made so far
+
+ private:
+  Tensor raw(const std::string& name, const Shape& shape) const;
+  Tensor matrix(const WeightName& name, int64_t n,
+                int64_t k) const;  // rows in order, element type as stored
+  Tensor parameter(const std::string& name, Tensor value);
+  void done(const std::string& name);
+
+  const formats::TensorSource& source_;
+  LoadOptions options_;
+  Parameters parameters_;
+  size_t memory_bytes_ = 0;
+  int64_t total_bytes_ = 0, done_bytes_ = 0;
+};
+
+}  // namespace sumi::nn
