@@ -13,6 +13,7 @@
 // g++ 12 warns of its own header's deliberately undefined registers (GCC bug 105593).
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wuninitialized"
 #endif
 #if defined(SUMI_EMULATE_AVX512)
 #include "kernels/emulated_avx512.h"  // in tests/: AVX-512 on any machine
