@@ -1,0 +1,200 @@
+#include "models/language/decoder.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+#include "base/error.h"
+#include "ops/ops.h"
+#include "tensor/autograd.h"
+
+namespace sumi::models {
+
+namespace {
+
+// Tokens of a long prompt that go through the layers together: bounds the memory of activations.
+constexpr int64_t kChunk = 512;
+
+Tensor position_ids(int64_t begin, int64_t count) {
+  Tensor positions = Tensor::empty({count}, DType::i32);
+  int32_t* p = positions.data<int32_t>();
+  std::iota(p, p + count, static_cast<int32_t>(begin));
+  return positions;
+}
+
+}  // namespace
+
+DecoderState::DecoderState(const DecoderSpec& spec) {
+  caches_.reserve(static_cast<size_t>(spec.num_layers));
+  for (int64_t i = 0; i < spec.num_layers; ++i)
+    caches_.emplace_back(spec.num_kv_heads, spec.head_dim);
+}
+
+void DecoderState::truncate(int64_t length) {
+  if (length < 0 || length > length_)
+    fail("decode state of {} tokens: cannot be cut to {}", length_, length);
+  for (ops::KvCache& cache : caches_)
+    if (cache.length() > length) cache.truncate(length);
+  length_ = length;
+}
+
+size_t DecoderState::bytes() const {
+  size_t total = 0;
+  for (const ops::KvCache& cache : caches_) total += cache.bytes();
+  return total;
+}
+
+std::unique_ptr<DecodeState> Decoder::new_state() const {
+  return std::make_unique<DecoderState>(spec_);
+}
+
+void Decoder::check_ids(std::span<const int32_t> ids, int64_t length) const {
+  if (length > spec_.max_positions)
+    fail("a sequence of {} tokens: the model's context is {}", length, spec_.max_positions);
+  for (const int32_t id : ids)
+    if (id < 0 || id >= spec_.vocab_size)
+      fail("token id {} is outside the vocabulary of {}", id, spec_.vocab_size);
+}
+
+Tensor Decoder::forward(std::span<const int32_t> ids, DecodeState& any_state,
+                        LogitsFor logits) const {
+  const tensor::NoGrad no_grad;
+  auto* state = dynamic_cast<DecoderState*>(&any_state);
+  if (state == nullptr || static_cast<int64_t>(state->caches_.size()) != spec_.num_layers)
+    fail("the decode state was made by another model");
+  const auto count = static_cast<int64_t>(ids.size());
+  if (count < 1) fail("forward: no token ids given");
+  const int64_t total = state->length_ + count;
+  check_ids(ids, total);
+  state->truncate(state->length_);  // a call that failed half-way may have left keys behind
+
+  ops::RopeFrequencies stretched;
+  Step step;
+  step.state = state;
+  step.frequencies = &frequencies_;
+  if (spec_.positions == Positions::rope && spec_.rope.scaling == ops::RopeScaling::dynamic) {
+    stretched = ops::rope_frequencies(spec_.rope, total);
+    step.frequencies = &stretched;
+  }
+  Tensor all;
+  if (logits == LogitsFor::all && count > kChunk) all = Tensor::empty({count, spec_.vocab_size});
+  Tensor result;
+  for (int64_t begin = 0; begin < count; begin += kChunk) {
+    const int64_t size = std::min(kChunk, count - begin);
+    Tensor chunk = Tensor::empty({1, size}, DType::i32);
+    std::copy_n(ids.begin() + begin, size, chunk.data<int32_t>());
+    step.begin = state->length_;
+    step.positions = position_ids(step.begin, size);
+    const Tensor x = hidden(chunk, step).view({size, spec_.hidden_size});
+    state->length_ += size;
+    if (logits == LogitsFor::all) {
+      result = logits_of(x);
+      if (all.defined())
+        std::memcpy(all.f32() + begin * spec_.vocab_size, result.f32(),
+                    static_cast<size_t>(result.nbytes()));
+    } else if (logits == LogitsFor::last && begin + size == count) {
+      result = logits_of(x.rows(size - 1, 1));
+    }
+  }
+  return all.defined() ? all : result;
+}
+
+Tensor Decoder::forward(const Tensor& ids) const {
+  if (ids.dim() != 2 || ids.dtype() != DType::i32 || ids.numel() == 0)
+    fail("forward: ids of shape {} and type {}, expected [B, T] i32",
+         tensor::shape_string(ids.shape()), dtype_name(ids.dtype()));
+  check_ids({ids.data<int32_t>(), static_cast<size_t>(ids.numel())}, ids.size(1));
+  ops::RopeFrequencies stretched;
+  Step step;
+  step.positions = position_ids(0, ids.size(1));
+  step.frequencies = &frequencies_;
+  if (spec_.positions == Positions::rope && spec_.rope.scaling == ops::RopeScaling::dynamic) {
+    stretched = ops::rope_frequencies(spec_.rope, ids.size(1));
+    step.frequencies = &stretched;
+  }
+  return logits_of(hidden(ids, step));
+}
+
+Tensor Decoder::hidden(const Tensor& ids, const Step& step) const {
+  Tensor x = embedding_(ids);
+  if (spec_.embedding_scale != 1) x = ops::scale(x, spec_.embedding_scale);
+  if (spec_.positions == Positions::learned) {
+    const Tensor rows = spec_.position_offset == 0
+                            ? step.positions
+                            : position_ids(step.begin + spec_.position_offset, ids.size(1));
+    x = ops::add(x, position_embedding_(rows));
+  }
+  if (embedding_norm_.defined()) x = embedding_norm_(x);
+  for (size_t i = 0; i < layers_.size(); ++i) x = block(i, x, step);
+  return x;
+}
+
+Tensor Decoder::block(size_t index, const Tensor& x, const Step& step) const {
+  const Layer& layer = layers_[index];
+  if (spec_.norm_place == NormPlace::after) {
+    const Tensor y = layer.attention_norm(branch(x, attention(index, x, step)));
+    return layer.mlp_norm(branch(y, mlp(layer, y)));
+  }
+  const Tensor normed = layer.attention_norm(x);
+  Tensor attended = attention(index, normed, step);
+  if (layer.attention_post_norm.defined()) attended = layer.attention_post_norm(attended);
+  if (spec_.parallel_residual) {
+    const Tensor computed = mlp(layer, spec_.one_norm ? normed : layer.mlp_norm(x));
+    return branch(branch(x, attended), computed);
+  }
+  const Tensor y = branch(x, attended);
+  Tensor computed = mlp(layer, layer.mlp_norm(y));
+  if (layer.mlp_post_norm.defined()) computed = layer.mlp_post_norm(computed);
+  return branch(y, computed);
+}
+
+Tensor Decoder::branch(const Tensor& x, const Tensor& output) const {
+  return ops::add(x, spec_.residual_scale == 1 ? output : ops::scale(output, spec_.residual_scale));
+}
+
+Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const {
+  const Layer& layer = layers_[index];
+  const int64_t batch = x.size(0), length = x.size(1);
+  const int64_t heads = spec_.num_heads, kv_heads = spec_.num_kv_heads, dim = spec_.head_dim;
+  const Tensor joined = layer.query_key_value(x);  // [B, T, (H + 2 Hkv) D]
+  const auto part = [&](int64_t first, int64_t count) {
+    return ops::reshape(ops::slice_last(joined, first * dim, count * dim),
+                        {batch, length, count, dim});
+  };
+  Tensor q = part(0, heads), k = part(heads, kv_heads);
+  const Tensor v = part(heads + kv_heads, kv_heads);
+  if (layer.query_norm.defined()) {
+    q = layer.query_norm(q);
+    k = layer.key_norm(k);
+  }
+  if (spec_.positions == Positions::rope) {
+    q = ops::rope(q, step.positions, *step.frequencies, spec_.rope.pairs);
+    k = ops::rope(k, step.positions, *step.frequencies, spec_.rope.pairs);
+  }
+  Tensor y;
+  if (step.state != nullptr) {
+    ops::KvCache& cache = step.state->caches_[index];
+    cache.append(k.view({length, kv_heads, dim}), v.view({length, kv_heads, dim}));
+    ops::AttentionOptions options = layer.attention;
+    options.query_offset = step.begin;
+    y = ops::cached_attention(q.view({length, heads, dim}), cache, options);
+  } else {
+    y = ops::attention(q, k, v, layer.attention);
+  }
+  return layer.attention_output(ops::reshape(y, {batch, length, heads * dim}));
+}
+
+Tensor Decoder::mlp(const Layer& layer, const Tensor& x) const {
+  const Tensor up = layer.up(x);
+  return layer.down(spec_.gated_mlp ? ops::gated(up, spec_.activation)
+                                    : ops::activation(up, spec_.activation));
+}
+
+Tensor Decoder::logits_of(const Tensor& hidden) const {
+  Tensor logits = head_(final_norm_.defined() ? final_norm_(hidden) : hidden);
+  if (spec_.logit_scale != 1) logits = ops::scale(logits, spec_.logit_scale);
+  if (spec_.logit_softcap != 0) logits = ops::softcap(logits, spec_.logit_softcap);
+  return logits;
+}
+
+}  // namespace sumi::models

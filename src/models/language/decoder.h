@@ -1,0 +1,98 @@
+// The decoder-only transformer, driven by a DecoderSpec: one definition for running and for
+// training.
+#pragma once
+
+#include <vector>
+
+#include "models/language/language_model.h"
+#include "models/language/weight_names.h"
+#include "nn/weight_loader.h"
+#include "ops/cached_attention.h"
+
+namespace sumi::models {
+
+// Keys and values of one sequence, one cache per layer.
+class DecoderState : public DecodeState {
+ public:
+  explicit DecoderState(const DecoderSpec& spec);
+
+  int64_t length() const override { return length_; }
+  void truncate(int64_t length) override;
+  size_t bytes() const override;
+
+ private:
+  friend class Decoder;
+  std::vector<ops::KvCache> caches_;
+  int64_t length_ = 0;
+};
+
+class Decoder : public LanguageModel {
+ public:
+  // Checks the spec and every name and shape, then loads. `gguf`: names as in GGUF files.
+  Decoder(DecoderSpec spec, const WeightTable& table, const formats::TensorSource& source,
+          bool gguf, const nn::LoadOptions& options);
+
+  const DecoderSpec& spec() const { return spec_; }
+
+  std::unique_ptr<DecodeState> new_state() const override;
+
+  // With dynamic RoPE scaling alone the result does depend on the cuts once the sequence outgrows
+  // the original context: the frequencies are those of the length that the call reaches, and keys
+  // of earlier calls keep theirs. That is transformers' behaviour with a cache.
+  Tensor forward(std::span<const int32_t> ids, DecodeState& state, LogitsFor logits) const override;
+  Tensor forward(const Tensor& ids) const override;
+
+  // A weight that the file keeps as [in, out] is here [out, in], and interleaved or permuted rows
+  // are in the decoder's order.
+  std::vector<std::pair<std::string, Tensor>> parameters() const override {
+    return parameters_.all();
+  }
+
+  int64_t vocab_size() const override { return spec_.vocab_size; }
+  int64_t max_positions() const override { return spec_.max_positions; }
+  // Without the embedding's table, unless trainable: it stays in the mapped file.
+  size_t weight_bytes() const override { return weight_bytes_; }
+  size_t bytes_read_per_token() const override { return weight_bytes_; }
+
+ private:
+  struct Layer {
+    nn::Norm attention_norm, attention_post_norm, query_norm, key_norm, mlp_norm, mlp_post_norm;
+    nn::Linear query_key_value;   // [C] -> [(H + 2 Hkv) D]
+    nn::Linear attention_output;  // [H D] -> [C]
+    nn::Linear up;                // [C] -> [F], or gate and up side by side [2F]
+    nn::Linear down;              // [F] -> [C]
+    ops::AttentionOptions attention;
+  };
+  // What one call means to every layer.
+  struct Step {
+    int64_t begin = 0;  // position of the first token
+    Tensor positions;   // [T] i32
+    const ops::RopeFrequencies* frequencies = nullptr;
+    DecoderState* state = nullptr;  // null: no cache, all positions at once
+  };
+
+  void load(const WeightNames& names, nn::WeightLoader& loader);
+  Layer load_layer(const WeightNames& names, nn::WeightLoader& loader, int64_t index) const;
+  nn::Norm load_norm(const WeightNames& names, nn::WeightLoader& loader, Slot slot,
+                     int64_t layer = 0) const;
+
+  // ids [B, T] -> hidden states [B, T, C] after the last layer, before the final norm.
+  Tensor hidden(const Tensor& ids, const Step& step) const;
+  Tensor block(size_t index, const Tensor& x, const Step& step) const;
+  Tensor attention(size_t index, const Tensor& x, const Step& step) const;
+  Tensor mlp(const Layer& layer, const Tensor& x) const;
+  Tensor branch(const Tensor& x, const Tensor& output) const;  // x + residual_scale * output
+  Tensor logits_of(const Tensor& hidden) const;                // [..., C] -> [..., V]
+  void check_ids(std::span<const int32_t> ids, int64_t length) const;
+
+  DecoderSpec spec_;
+  nn::Embedding embedding_, position_embedding_;
+  nn::Norm embedding_norm_, final_norm_;
+  std::vector<Layer> layers_;
+  nn::Linear head_;
+  ops::RopeFrequencies frequencies_;  // unless they depend on the length (dynamic)
+  nn::Parameters parameters_;
+  size_t weight_bytes_ = 0;
+};
+
+}  // namespace sumi::models

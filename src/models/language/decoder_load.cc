@@ -1,0 +1,119 @@
+// Loading a Decoder: which layers its spec asks for, from which names.
+#include <cmath>
+
+#include "base/error.h"
+#include "models/language/decoder.h"
+
+namespace sumi::models {
+
+namespace {
+
+// Causal masks and rotary tables that older files keep beside the weights, a head that repeats the
+// embedding, and GGUF's RoPE factors (read with the configuration).
+bool ignored_name(const std::string& name, const WeightNames& names, const DecoderSpec& spec) {
+  for (const char* suffix : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"})
+    if (name.size() >= std::string(suffix).size() &&
+        name.compare(name.size() - std::string(suffix).size(), std::string::npos, suffix) == 0)
+      return true;
+  if (spec.tied_head && name == names.get(Slot::head).file + ".weight") return true;
+  return name == "rope_freqs.weight";
+}
+
+float attention_scale(const DecoderSpec& spec, int64_t layer) {
+  float scale = spec.attention_scale != 0 ? spec.attention_scale
+                                          : 1 / std::sqrt(static_cast<float>(spec.head_dim));
+  if (spec.attention_scale_by_layer) scale /= static_cast<float>(layer + 1);
+  return scale;
+}
+
+}  // namespace
+
+Decoder::Decoder(DecoderSpec spec, const WeightTable& table, const formats::TensorSource& source,
+                 bool gguf, const nn::LoadOptions& options)
+    : spec_(std::move(spec)) {
+  check_spec(spec_, source.describe());
+  const WeightNames names(table, spec_, source, gguf);
+  nn::WeightLoader loader(source, options);
+  loader.check_names(names.expected(),
+                     [&](const std::string& name) { return ignored_name(name, names, spec_); });
+  if (spec_.positions == Positions::rope && spec_.rope.scaling != ops::RopeScaling::dynamic)
+    frequencies_ = ops::rope_frequencies(spec_.rope, spec_.max_positions);
+  load(names, loader);
+  parameters_ = loader.parameters();
+  weight_bytes_ = loader.memory_bytes();
+  if (options.progress) options.progress(1.0);
+}
+
+void Decoder::load(const WeightNames& names, nn::WeightLoader& loader) {
+  // The head first: it is the largest matrix, and while it is packed both its forms are in memory.
+  embedding_ =
+      loader.embedding(names.get(Slot::token_embedding), spec_.vocab_size, spec_.hidden_size);
+  if (spec_.tied_head) {
+    if (spec_.head_bias) fail("a tied head with a bias is not known to the decoder");
+    head_ = loader.tied(names.get(Slot::token_embedding), embedding_);
+  } else {
+    head_ = loader.linear({names.get(Slot::head)}, {spec_.vocab_size}, spec_.hidden_size,
+                          spec_.head_bias);
+  }
+  if (spec_.positions == Positions::learned)
+    position_embedding_ =
+        loader.embedding(names.get(Slot::position_embedding),
+                         spec_.max_positions + spec_.position_offset, spec_.hidden_size);
+  if (spec_.embedding_norm) embedding_norm_ = load_norm(names, loader, Slot::embedding_norm);
+  layers_.reserve(static_cast<size_t>(spec_.num_layers));
+  for (int64_t i = 0; i < spec_.num_layers; ++i) layers_.push_back(load_layer(names, loader, i));
+  if (spec_.final_norm) final_norm_ = load_norm(names, loader, Slot::final_norm);
+}
+
+nn::Norm Decoder::load_norm(const WeightNames& names, nn::WeightLoader& loader, Slot slot,
+                            int64_t layer) const {
+  return loader.norm(names.get(slot, layer), spec_.norm, spec_.hidden_size, spec_.norm_bias,
+                     spec_.norm_eps, spec_.norm_offset);
+}
+
+Decoder::Layer Decoder::load_layer(const WeightNames& names, nn::WeightLoader& loader,
+                                   int64_t i) const {
+  const int64_t hidden = spec_.hidden_size, inner = spec_.intermediate_size;
+  const int64_t q = spec_.num_heads * spec_.head_dim, kv = spec_.num_kv_heads * spec_.head_dim;
+  Layer layer;
+  layer.attention_norm = load_norm(names, loader, Slot::attention_norm, i);
+  if (!spec_.one_norm) layer.mlp_norm = load_norm(names, loader, Slot::mlp_norm, i);
+  if (spec_.norm_place == NormPlace::around) {
+    layer.attention_post_norm = load_norm(names, loader, Slot::attention_post_norm, i);
+    layer.mlp_post_norm = load_norm(names, loader, Slot::mlp_post_norm, i);
+  }
+  if (names.has(Slot::query_key_value))
+    layer.query_key_value =
+        loader.linear({names.get(Slot::query_key_value, i)}, {q + 2 * kv}, hidden, spec_.qkv_bias);
+  else
+    layer.query_key_value = loader.linear(
+        {names.get(Slot::query, i), names.get(Slot::key, i), names.get(Slot::value, i)},
+        {q, kv, kv}, hidden, spec_.qkv_bias);
+  if (spec_.query_key_norm) {
+    const auto head_norm = [&](Slot slot) {
+      return loader.norm(names.get(slot, i), nn::NormKind::rms, spec_.head_dim, false,
+                         spec_.norm_eps, spec_.norm_offset);
+    };
+    layer.query_norm = head_norm(Slot::query_norm);
+    layer.key_norm = head_norm(Slot::key_norm);
+  }
+  layer.attention_output = loader.linear({names.get(Slot::attention_output, i)}, {hidden}, q,
+                                         spec_.attention_output_bias);
+  if (!spec_.gated_mlp)
+    layer.up = loader.linear({names.get(Slot::up, i)}, {inner}, hidden, spec_.mlp_bias);
+  else if (names.has(Slot::gate_up))
+    layer.up = loader.linear({names.get(Slot::gate_up, i)}, {2 * inner}, hidden, spec_.mlp_bias);
+  else
+    layer.up = loader.linear({names.get(Slot::gate, i), names.get(Slot::up, i)}, {inner, inner},
+                             hidden, spec_.mlp_bias);
+  layer.down = loader.linear({names.get(Slot::down, i)}, {hidden}, inner, spec_.mlp_bias);
+
+  layer.attention.scale = attention_scale(spec_, i);
+  layer.attention.window = spec_.windows.empty() ? 0 : spec_.windows[static_cast<size_t>(i)];
+  layer.attention.softcap = spec_.attention_softcap;
+  if (spec_.positions == Positions::alibi)
+    layer.attention.alibi_slopes = alibi_slopes(spec_.num_heads);
+  return layer;
+}
+
+}  // namespace sumi::models

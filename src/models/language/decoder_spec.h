@@ -1,0 +1,69 @@
+// What distinguishes one decoder-only transformer from another, as data. A family file (families/)
+// turns a configuration into this struct; decoder.cc is driven by it alone.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "nn/norm.h"
+#include "ops/activation.h"
+#include "ops/rope.h"
+
+namespace sumi::models {
+
+enum class NormPlace {
+  before,  // x + f(norm(x)): GPT-2 and nearly all since
+  after,   // norm(x + f(x)): the first transformers, OPT-350M
+  around,  // x + norm'(f(norm(x))): Gemma 2, GLM-4
+};
+
+enum class Positions { rope, learned, alibi, none };
+
+struct DecoderSpec {
+  int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_layers = 0;
+  int64_t num_heads = 0, num_kv_heads = 0, head_dim = 0;  // num_heads is a multiple of num_kv_heads
+  int64_t max_positions = 0;
+
+  nn::NormKind norm = nn::NormKind::rms;
+  NormPlace norm_place = NormPlace::before;
+  float norm_eps = 1e-5f;
+  float norm_offset = 0;   // RMS norms multiply by weight + norm_offset (Gemma: 1)
+  bool norm_bias = false;  // layer norms
+  bool final_norm = true;
+  bool embedding_norm = false;  // a norm right after the embedding (BLOOM)
+  bool query_key_norm = false;  // RMS norm of each head's query and key before RoPE (Qwen3)
+
+  // x + attention(norm1(x)) + mlp(norm2(x)), both from the same x (GPT-NeoX). With one_norm, norm1
+  // serves both (GPT-J, Phi, Falcon).
+  bool parallel_residual = false, one_norm = false;
+
+  Positions positions = Positions::rope;
+  int64_t position_offset = 0;  // learned: row of position 0 (OPT: 2)
+  ops::RopeOptions rope;
+
+  // True where every layer has that bias.
+  bool qkv_bias = false, attention_output_bias = false, mlp_bias = false, head_bias = false;
+
+  ops::Activation activation = ops::Activation::silu;
+  bool gated_mlp = true;  // down(activation(gate(x)) * up(x)), else down(activation(up(x)))
+
+  float attention_scale = 0;              // of query times key; 0: 1 / sqrt(head_dim)
+  bool attention_scale_by_layer = false;  // further divided by layer index + 1 (a GPT-2 option)
+  float attention_softcap = 0, logit_softcap = 0;  // cap tanh(x / cap); 0: none
+  float embedding_scale = 1, residual_scale = 1;   // of the embedding; of what each branch adds
+  float logit_scale = 1;
+  std::vector<int64_t>
+      windows;             // keys a query may see, itself included, per layer; 0: all; empty: all 0
+  bool tied_head = false;  // the head is the embedding's table
+};
+
+// Checks every number for sanity and against the others, before anything is allocated. Throws Error
+// that names `file` and the field.
+void check_spec(const DecoderSpec& spec, const std::string& file);
+
+// Slope of each head's linear bias, arXiv:2108.12409: a geometric sequence for a power of two
+// heads, else that of the power below and every other one of the power above.
+std::vector<float> alibi_slopes(int64_t num_heads);
+
+}  // namespace sumi::models

@@ -1,0 +1,50 @@
+// Families of decoder-only transformers: a family file holds its table of weight names and turns a
+// configuration into a DecoderSpec. To add one, write families/<name>.cc and list it in
+// families/families.cc.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/gguf.h"
+#include "models/language/config.h"
+#include "models/language/decoder_spec.h"
+#include "models/language/weight_names.h"
+
+namespace sumi::models {
+
+struct Family {
+  const char* name;
+  std::vector<const char*> architectures;  // config.json: an entry of "architectures"
+  std::vector<const char*> model_types;    // config.json: "model_type", when there is no such entry
+  std::vector<const char*> gguf_architectures;  // GGUF: general.architecture
+  WeightTable weights;
+  DecoderSpec (*from_config)(const Config& config);
+  DecoderSpec (*from_gguf)(const formats::GgufFile& file);
+};
+
+const std::vector<Family>& families();
+
+// Throws Error that lists the known ones.
+const Family& family_for(const Config& config);
+const Family& family_for(const formats::GgufFile& file);
+
+// What nearly all families share, under the keys of config.json's and GGUF's own conventions; a
+// family changes what differs. common_spec(config) reads vocab_size, hidden_size,
+// intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim,
+// max_position_embeddings, rms_norm_eps, hidden_act, tie_word_embeddings (false if absent) and the
+// RoPE keys.
+DecoderSpec common_spec(const Config& config);
+DecoderSpec common_spec(const formats::GgufFile& file);
+
+// "<architecture>.<name>", GGUF's key for a hyperparameter.
+std::string gguf_key(const formats::GgufFile& file, const std::string& name);
+// True if layer 0 has the tensor, e.g. "attn_q.bias".
+bool gguf_layer_has(const formats::GgufFile& file, const std::string& name);
+
+// rope_theta, rope_scaling or rope_parameters, partial_rotary_factor. Sets spec.rope, and
+// spec.max_positions to the stretched context. Needs spec.head_dim and spec.max_positions.
+void read_rope(const Config& config, DecoderSpec& spec);
+void read_rope(const formats::GgufFile& file, DecoderSpec& spec);
+
+}  // namespace sumi::models

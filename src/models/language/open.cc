@@ -1,0 +1,94 @@
+#include "models/language/open.h"
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "formats/gguf.h"
+#include "formats/safetensors.h"
+#include "models/language/decoder.h"
+#include "models/language/family.h"
+
+namespace sumi::models {
+
+namespace {
+
+nn::LoadOptions load_options(const OpenOptions& options) {
+  nn::LoadOptions load;
+  load.trainable = options.trainable;
+  load.progress = options.progress;
+  switch (options.compute) {
+    case ComputeType::automatic:
+      load.compute = ops::PackedWeight::Compute::stored;
+      break;
+    case ComputeType::f32:
+      load.compute = ops::PackedWeight::Compute::f32;
+      break;
+    case ComputeType::bf16:
+      load.compute = ops::PackedWeight::Compute::bf16;
+      break;
+  }
+  return load;
+}
+
+GenerationDefaults read_defaults(const std::string& folder) {
+  GenerationDefaults defaults;
+  const std::string path = folder + "/generation_config.json";
+  if (!formats::file_exists(path)) return defaults;
+  const Config config = Config::read(path);
+  const bool sampling = config.has("temperature") || config.has("top_p") || config.has("top_k");
+  if (!sampling && !config.has("do_sample") && !config.has("repetition_penalty")) return defaults;
+  // What is absent has transformers' default.
+  defaults.from_file = true;
+  defaults.temperature = config.get_float("temperature", 1.0);
+  defaults.top_p = config.get_float("top_p", 1.0);
+  defaults.top_k = config.get_int("top_k", 50);
+  defaults.repetition_penalty = config.get_float("repetition_penalty", 1.0);
+  if (!config.get_bool("do_sample", sampling)) defaults.temperature = 0;
+  return defaults;
+}
+
+LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& options) {
+  LanguageModelFiles files;
+  const Config config = Config::read(folder + "/config.json");
+  if (config.has("quantization_config"))
+    fail(
+        "{}: quantization_config: quantized Hugging Face checkpoints are not known; give the "
+        "original or a "
+        "GGUF file",
+        config.file());
+  const Family& family = family_for(config);
+  files.architecture = family.name;
+  const DecoderSpec spec = family.from_config(config);
+  check_spec(spec, config.file());
+  const std::unique_ptr<formats::TensorSource> source = formats::open_safetensors_folder(folder);
+  files.model =
+      std::make_unique<Decoder>(spec, family.weights, *source, false, load_options(options));
+  if (formats::file_exists(folder + "/tokenizer.json"))
+    files.tokenizer = text::open_tokenizer(folder);
+  files.defaults = read_defaults(folder);
+  return files;
+}
+
+LanguageModelFiles open_gguf(const std::string& path, const OpenOptions& options) {
+  LanguageModelFiles files;
+  const formats::GgufFile file(path);
+  const Family& family = family_for(file);
+  files.architecture = family.name;
+  files.model = std::make_unique<Decoder>(family.from_gguf(file), family.weights, file, true,
+                                          load_options(options));
+  if (file.has_key("tokenizer.ggml.model")) files.tokenizer = text::tokenizer_from_gguf(file);
+  return files;
+}
+
+}  // namespace
+
+LanguageModelFiles open_language_model(const std::string& model, const OpenOptions& options) {
+  const std::string path = resolve_model(model);
+  std::error_code error;
+  LanguageModelFiles files = std::filesystem::is_directory(path, error) ? open_folder(path, options)
+                                                                        : open_gguf(path, options);
+  files.path = path;
+  return files;
+}
+
+}  // namespace sumi::models

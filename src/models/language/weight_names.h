@@ -1,0 +1,85 @@
+// Where a decoder's weights lie in a checkpoint: a family's table of names, and how the elements
+// are arranged.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "formats/tensor_source.h"
+#include "models/language/decoder_spec.h"
+#include "nn/weight_loader.h"
+
+namespace sumi::models {
+
+// The places a decoder has for weights. Those from attention_norm to mlp_post_norm are in every
+// layer.
+enum class Slot {
+  token_embedding,
+  position_embedding,
+  embedding_norm,
+  attention_norm,
+  query,
+  key,
+  value,
+  query_key_value,
+  query_norm,
+  key_norm,
+  attention_output,
+  attention_post_norm,  // NormPlace::around: on the branch's output
+  mlp_norm,
+  gate,
+  up,
+  gate_up,
+  down,
+  mlp_post_norm,
+  final_norm,
+  head,
+};
+
+// How a file arranges the rows [N] of a weight [N, K] and its bias; the decoder wants heads in
+// order, query over key over value, gate over up, pairs of RoPE as halves.
+enum class Layout {
+  plain,
+  transposed,         // [K, N]
+  rotary_neighbours,  // in each head, element i of the first half is followed by element i of the
+                      // second
+  heads_interleaved,  // fused: for each key/value head its query heads, its key, its value
+                      // (GPT-NeoX, BLOOM, Falcon)
+};
+
+// "{}" stands for the layer's index; ".weight" and ".bias" are added. A family has either the three
+// separate entries or the fused one, for query/key/value and for gate/up.
+struct WeightEntry {
+  Slot slot;
+  const char* hugging_face;
+  const char*
+      gguf;  // null if GGUF files keep it elsewhere (then an entry with a null hugging_face has it)
+  Layout hugging_face_layout = Layout::plain;
+  Layout gguf_layout = Layout::plain;
+};
+using WeightTable = std::vector<WeightEntry>;
+
+class WeightNames {
+ public:
+  // gguf: names as in GGUF files. Otherwise, if the file lacks the table's prefix ("transformer.",
+  // as files saved from a base model do), names in the file are without it.
+  WeightNames(const WeightTable& table, const DecoderSpec& spec,
+              const formats::TensorSource& source, bool gguf);
+
+  bool has(Slot slot) const;
+  // Throws Error if the table has no such slot.
+  nn::WeightName get(Slot slot, int64_t layer = 0) const;
+  // Every tensor of the checkpoint that the spec calls for, by its name in the file.
+  std::vector<std::string> expected() const;
+
+ private:
+  const WeightEntry* find(Slot slot) const;
+  std::vector<int64_t> row_order(Slot slot, Layout layout) const;
+
+  const WeightTable& table_;
+  const DecoderSpec& spec_;
+  bool gguf_;
+  std::string stripped_prefix_;
+};
+
+}  // namespace sumi::models
