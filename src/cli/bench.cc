@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
+#include "kernels/limits.h"
 
 namespace sumi::cli {
 
@@ -35,7 +36,24 @@ int32_t most_likely(const Tensor& logits) {
 
 int bench_limits(const Flags& flags) {
   set_threads(flags.compute);
-  fail("bench --limits: this build cannot measure the machine's limits");
+  const kernels::MachineLimits limits = kernels::measure_limits();
+  if (flags.json) {
+    write_json({{"instructions", base::isa_name(base::active_isa())},
+                {"processor", base::cpu_model_name()},
+                {"threads", base::num_threads()},
+                {"read_bytes_per_second", limits.read_bytes_per_second},
+                {"int8_products_per_second", limits.int8_products_per_second},
+                {"f32_products_per_second", limits.f32_products_per_second}});
+    return 0;
+  }
+  write_out(fmt::format("{} ({}, {} threads)\n", base::cpu_model_name(),
+                        base::isa_name(base::active_isa()), base::num_threads()));
+  write_out(fmt::format("read      {:10.1f} GB/s\n", limits.read_bytes_per_second / 1e9));
+  write_out(
+      fmt::format("int8      {:10.1f} G multiply-adds/s\n", limits.int8_products_per_second / 1e9));
+  write_out(
+      fmt::format("f32       {:10.1f} G multiply-adds/s\n", limits.f32_products_per_second / 1e9));
+  return 0;
 }
 
 int run_bench(const Flags& flags) {
