@@ -2,7 +2,11 @@
 blocks of each GGUF block format with the floats that gguf.quants makes of them.
 
 dequantize_<type>.bin holds the blocks, then the floats (little-endian float32).
+
+Also the seeds of the fuzzers in tests/fuzz/corpus/.
 """
+
+import struct
 
 from pathlib import Path
 
@@ -11,8 +15,10 @@ import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Q
 from safetensors.torch import save_file
+from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers)
 
 OUT = Path(__file__).resolve().parents[2] / "tests" / "data" / "formats"
+CORPUS = OUT.parents[1] / "fuzz" / "corpus"
 
 # Type and the places of its f16 scales in a block.
 BLOCK_TYPES = [(Q.Q4_0, [0]), (Q.Q4_1, [0, 2]), (Q.Q5_0, [0]), (Q.Q5_1, [0, 2]), (Q.Q8_0, [0]), (Q.Q2_K, [80, 82]),
@@ -81,9 +87,64 @@ def write_safetensors():
     save_file(tensors, OUT / "types.safetensors", metadata={"format": "pt"})
 
 
+def seed(target, name, content):
+    path = CORPUS / target / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def gguf_string(text):
+    return struct.pack("<Q", len(text)) + text.encode()
+
+
+def write_reader_seeds():
+    seed("gguf", "types.gguf", (OUT / "types.gguf").read_bytes())
+    header = struct.pack("<4sIQQ", b"GGUF", 2, 2, 2)
+    header += gguf_string("general.alignment") + struct.pack("<II", 4, 8)
+    header += gguf_string("k") + struct.pack("<IIQ", 9, 8, 2) + gguf_string("a") + gguf_string("")
+    header += gguf_string("x") + struct.pack("<IQIQ", 1, 4, 0, 0) + gguf_string("y") + struct.pack("<IQQIQ", 2, 32, 1, 3, 16)
+    header += b"\0" * (-len(header) % 8)
+    seed("gguf", "small_v2.gguf", header + bytes(16 + 20))
+    seed("safetensors", "types.safetensors", (OUT / "types.safetensors").read_bytes())
+    text = b'{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}'
+    seed("safetensors", "small.safetensors", struct.pack("<Q", len(text)) + text + bytes(8))
+
+
+def write_tokenizer_seeds():
+    text = ["hello world 123 it's", "the cat sat on the mat", "naïve café 墨"]
+    byte_level = Tokenizer(models.BPE())
+    byte_level.normalizer = normalizers.NFC()
+    byte_level.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+    byte_level.decoder = decoders.ByteLevel()
+    byte_level.train_from_iterator(text, trainers.BpeTrainer(vocab_size=60, special_tokens=["<s>", "</s>"]))
+    byte_level.add_tokens([AddedToken("<x>", lstrip=True, rstrip=True), AddedToken("wor", single_word=True)])
+    byte_level.post_processor = processors.TemplateProcessing(single="<s> $A", pair="<s> $A <s> $B",
+                                                              special_tokens=[("<s>", 0)])
+    seed("tokenizer_json", "byte_level.json", byte_level.to_str().encode())
+
+    vocab = ["<unk>", "<s>"] + [f"<0x{i:02X}>" for i in (0x0A, 0xE5, 0xA2, 0xA8)] + list("▁helo") + ["he", "ll", "▁he"]
+    sentence = Tokenizer(models.BPE(vocab={token: i for i, token in enumerate(vocab)},
+                                    merges=[("h", "e"), ("l", "l"), ("▁", "he")],
+                                    unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    sentence.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    sentence.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(),
+                                          decoders.Strip(content=" ", left=1)])
+    sentence.add_special_tokens(["<s>"])
+    seed("tokenizer_json", "sentence_piece.json", sentence.to_str().encode())
+
+    split = Tokenizer(models.BPE(vocab={"a": 0, "b": 1, "ab": 2}, merges=[("a", "b")]))
+    split.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(r"(?i:'s|'t)|\p{L}+|\p{N}{1,3}|\s+(?!\S)"), behavior="isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    seed("tokenizer_json", "split.json", split.to_str().encode() + b"\0ab  12's")
+
+
 if __name__ == "__main__":
     OUT.mkdir(parents=True, exist_ok=True)
     generator = np.random.default_rng(3)
     write_blocks(generator)
     write_gguf(generator)
     write_safetensors()
+    write_reader_seeds()
+    write_tokenizer_seeds()
