@@ -2,7 +2,8 @@
 
     make_models.py FOLDER      -> llama-1b-{Q8_0,Q4_0,Q4_K_M}.gguf, llama-1b-hf/, llama-1b-ct2/
 
-The quantized files are llama.cpp's own work. The tokenizer is a made-up byte-level BPE, there because engines
+The weights are the same in all of them (but for the order of query and key rows, which GGUF changes); the quantized
+GGUF files are llama.cpp's own work. The GGUF tokenizer is a made-up byte-level BPE, there because engines
 refuse a file without one; the measurements use ids.
 """
 
@@ -102,48 +103,60 @@ def quantize(source, target, kind):
     os.rename(temporary, target)
 
 
+HUGGING_FACE_NAMES = {
+    "token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head",
+    "attn_q": "self_attn.q_proj", "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj", "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj", "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+}
+
+
+def hugging_face_weights():
+    weights = {}
+    for name, weight in tensors(numpy.random.default_rng(1)):
+        parts = name.split(".")
+        layer = f"model.layers.{parts[1]}." if parts[0] == "blk" else ""
+        weights[f"{layer}{HUGGING_FACE_NAMES[parts[-2]]}.weight"] = weight
+    return weights
+
+
 def write_hugging_face(folder):
-    import torch
-    import transformers
+    import safetensors.numpy
 
-    config = transformers.LlamaConfig(
-        vocab_size=VOCAB, hidden_size=HIDDEN, intermediate_size=FFN, num_hidden_layers=LAYERS,
-        num_attention_heads=HEADS, num_key_value_heads=KV_HEADS, max_position_embeddings=CONTEXT,
-        rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, dtype="bfloat16")
-    torch.manual_seed(1)
-    transformers.LlamaForCausalLM(config).to(torch.bfloat16).save_pretrained(folder)
-    tokens, merges = vocabulary()
-    write_tokenizer(folder, tokens, merges)
-
-
-def write_tokenizer(folder, tokens, merges):
-    import tokenizers
-    import transformers
-
-    ids = {token: i for i, token in enumerate(tokens)}
-    model = tokenizers.Tokenizer(tokenizers.models.BPE(ids, merges))
-    model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    model.decoder = tokenizers.decoders.ByteLevel()
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=model, unk_token="<unk>", bos_token="<s>",
-        eos_token="</s>").save_pretrained(folder)
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": VOCAB,
+        "hidden_size": HIDDEN, "intermediate_size": FFN, "num_hidden_layers": LAYERS,
+        "num_attention_heads": HEADS, "num_key_value_heads": KV_HEADS, "hidden_act": "silu",
+        "max_position_embeddings": CONTEXT, "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
+        "tie_word_embeddings": False, "bos_token_id": 1, "eos_token_id": 2, "dtype": "float16",
+    }
+    temporary = new_folder(folder)
+    safetensors.numpy.save_file(hugging_face_weights(), os.path.join(temporary, "model.safetensors"),
+                                metadata={"format": "pt"})
+    with open(os.path.join(temporary, "config.json"), "w") as file:
+        json.dump(config, file, indent=1)
+    os.rename(temporary, folder)
 
 
-def write_ctranslate2(source, folder):
-    """The converter's model description, filled from the Hugging Face weights, in int8."""
+def new_folder(folder):
+    """An empty folder to fill and then rename."""
+    temporary = folder + ".part"
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.makedirs(temporary)
+    return temporary
+
+
+def write_ctranslate2(folder):
+    """CTranslate2's own model description, filled with the same weights and quantized to int8 by it."""
     import ctranslate2
-    import safetensors.torch
 
     spec_module = ctranslate2.specs.transformer_spec
     spec = spec_module.TransformerDecoderModelSpec.from_config(
         LAYERS, HEADS, activation=ctranslate2.specs.common_spec.Activation.SWISH, pre_norm=True,
         ffn_glu=True, rms_norm=True, rotary_dim=0, rotary_interleave=False, rotary_base=10000.0,
         num_heads_kv=KV_HEADS)
-    weights = {}
-    for name in sorted(os.listdir(source)):
-        if name.endswith(".safetensors"):
-            weights |= safetensors.torch.load_file(os.path.join(source, name))
-    weights = {name: value.float().numpy() for name, value in weights.items()}
+    weights = {name: value.astype(numpy.float32) for name, value in hugging_face_weights().items()}
     decoder = spec.decoder
     decoder.scale_embeddings = False
     decoder.embeddings.weight = weights["model.embed_tokens.weight"]
@@ -166,9 +179,7 @@ def write_ctranslate2(source, folder):
     spec.config.layer_norm_epsilon = 1e-5
     spec.validate()
     spec.optimize(quantization="int8")
-    temporary = folder + ".part"
-    shutil.rmtree(temporary, ignore_errors=True)
-    os.makedirs(temporary)
+    temporary = new_folder(folder)
     spec.save(temporary)
     os.rename(temporary, folder)
 
@@ -186,10 +197,10 @@ def main():
         for kind in kinds:
             quantize(path("F16.gguf"), path(kind + ".gguf"), kind)
         os.remove(path("F16.gguf"))
-    if not os.path.exists(os.path.join(path("hf"), "tokenizer.json")):  # written last
+    if not os.path.exists(path("hf")):
         write_hugging_face(path("hf"))
     if not os.path.exists(path("ct2")):
-        write_ctranslate2(path("hf"), path("ct2"))
+        write_ctranslate2(path("ct2"))
 
 
 if __name__ == "__main__":
