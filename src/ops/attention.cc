@@ -83,12 +83,13 @@ void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t 
     const int64_t first = std::clamp<int64_t>(p.first_key(t + i) - s, 0, n);
     const int64_t end = std::clamp<int64_t>(p.end_key(t + i) - s, first, n);
     std::fill(row, row + first, -kInfinity);
-    std::fill(row + end, row + n, -kInfinity);
+    std::fill(row + end, row + kTile, -kInfinity);
   }
 }
 
-// Tiles of keys that some query of [t, t + m) sees. They begin at multiples of kTile, so that a
-// query's sums are cut the same way whatever the queries beside it.
+// Tiles of keys that some query of [t, t + m) sees. They begin at multiples of kTile and rows of
+// scores are always kTile long (hidden keys add zeros), so that a query's sums are cut the same way
+// whatever the queries beside it.
 struct KeyRange {
   int64_t begin, end;
 };
@@ -112,7 +113,7 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
     score_tile(p, h, q, t, m, s, n, keys_t, scores, nullptr);
     for (int64_t i = 0; i < m; ++i) {
       float* row = scores + i * kTile;
-      const float highest = std::max(top[i], elementwise().maximum(row, n));
+      const float highest = std::max(top[i], elementwise().maximum(row, kTile));
       if (highest == -kInfinity) {  // nothing visible yet
         std::fill_n(row, n, 0.0f);
         continue;
@@ -123,7 +124,7 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
         elementwise().scale(out + i * p.q_row(), shrink, out + i * p.q_row(), p.size);
         top[i] = highest;
       }
-      sum[i] += elementwise().exp_sum(row, highest, row, n);
+      sum[i] += elementwise().exp_sum(row, highest, row, kTile);
     }
     kernels::tile_matmul()(m, p.size, n, scores, kTile, 1, v + p.kv_offset(b, s, kv_head),
                            p.kv_row(), out, p.q_row(), true);

@@ -14,8 +14,8 @@ struct AttentionOptions {
   int64_t query_offset = 0;  // position of query 0 among the keys
   int64_t window = 0;        // > 0: only the last `window` keys, itself included
   float softcap = 0;         // > 0: scores become cap tanh(score / cap)
-  std::vector<float>
-      alibi_slopes;  // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409
+  // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409
+  std::vector<float> alibi_slopes = {};
 };
 
 // q [B, T, H, D], k and v [B, S, Hkv, D] with H a multiple of Hkv -> [B, T, H, D]. Query head h

@@ -28,8 +28,8 @@ struct RopeOptions {
   double attention_factor = 0;                       // yarn; 0: from factor (and the mscales)
   double mscale = 0, mscale_all_dim = 0;             // yarn
   bool truncate = true;                              // yarn
-  std::vector<float>
-      frequency_factors;  // GGUF's rope_freqs.weight: divides each frequency; may be empty
+  // GGUF's rope_freqs.weight: divides each frequency; may be empty.
+  std::vector<float> frequency_factors = {};
 };
 
 // Angular frequencies [rotary_dim / 2] for a sequence that reaches max_position positions (this
