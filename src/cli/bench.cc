@@ -137,15 +137,15 @@ void add_bench(CLI::App& app, Run& run) {
   CLI::App* verb = app.add_subcommand("bench", "Measure a model's speed, or the machine's limits");
   verb->add_option("MODEL", flags->model, "Model: a file, a folder or a name");
   verb->add_option("--prefill", flags->prefill, "Tokens of the prompt")
-      ->check(CLI::Range(0, 1 << 24))
+      ->check(in_range<int64_t>(0, 1 << 24))
       ->capture_default_str()
       ->type_name("N");
   verb->add_option("--decode", flags->decode, "Tokens made one by one after it")
-      ->check(CLI::Range(0, 1 << 24))
+      ->check(in_range<int64_t>(0, 1 << 24))
       ->capture_default_str()
       ->type_name("N");
   verb->add_option("--repeat", flags->repeat, "Runs that count, after one that warms up")
-      ->check(CLI::Range(1, 1000))
+      ->check(in_range<int64_t>(1, 1000))
       ->capture_default_str()
       ->type_name("N");
   verb->add_flag("--limits", flags->limits,

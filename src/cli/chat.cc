@@ -168,7 +168,7 @@ void add_chat(CLI::App& app, Run& run) {
       ->type_name("TEXT");
   verb->add_option("--max-tokens", flags->max_tokens,
                    "Cut an answer after this many tokens (0: never)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least<int64_t>(0))
       ->capture_default_str()
       ->type_name("N");
   add_sampling_flags(*verb, flags->sampling);

@@ -109,7 +109,7 @@ std::vector<int32_t> parse_ids(const std::string& text, const char* option) {
 void add_threads_flag(CLI::App& verb, ComputeFlags& flags) {
   verb.add_option("--threads", flags.threads,
                   "Threads to compute with (default: one per processor)")
-      ->check(CLI::Range(1, 1024))
+      ->check(in_range<int64_t>(1, 1024))
       ->type_name("N");
 }
 
@@ -149,40 +149,40 @@ void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
   const char* group = "Sampling (not given: what the model's files suggest)";
   verb.add_option("--temperature", flags.temperature,
                   "0 always takes the most likely token; higher is wilder")
-      ->check(CLI::Range(0.0, 1000.0))
+      ->check(in_range(0.0, 1000.0))
       ->type_name("T")
       ->group(group);
   verb.add_option("--top-k", flags.top_k, "Keep the K most likely tokens (0: off)")
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least<int64_t>(0))
       ->type_name("K")
       ->group(group);
   verb.add_option("--top-p", flags.top_p,
                   "Keep the fewest tokens with this much probability (1: off)")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(in_range(0.0, 1.0))
       ->type_name("P")
       ->group(group);
   verb.add_option("--min-p", flags.min_p, "Keep tokens this likely relative to the best (0: off)")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(in_range(0.0, 1.0))
       ->type_name("P")
       ->group(group);
   verb.add_option("--typical-p", flags.typical_p,
                   "Locally typical sampling with this much probability (1: off)")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(in_range(0.0, 1.0))
       ->type_name("P")
       ->group(group);
   verb.add_option("--repetition-penalty", flags.repetition_penalty,
                   "Divides the logits of tokens already in the text (1: off)")
-      ->check(CLI::Range(0.01, 100.0))
+      ->check(in_range(0.01, 100.0))
       ->type_name("X")
       ->group(group);
   verb.add_option("--frequency-penalty", flags.frequency_penalty,
                   "Lowers a token's logit for each time it is in the answer (0: off)")
-      ->check(CLI::Range(-100.0, 100.0))
+      ->check(in_range(-100.0, 100.0))
       ->type_name("X")
       ->group(group);
   verb.add_option("--presence-penalty", flags.presence_penalty,
                   "Lowers a token's logit once if it is in the answer (0: off)")
-      ->check(CLI::Range(-100.0, 100.0))
+      ->check(in_range(-100.0, 100.0))
       ->type_name("X")
       ->group(group);
   verb.add_option("--logit-bias", flags.logit_bias,

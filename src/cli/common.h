@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/error.h"
 #include "generate/generator.h"
 #include "models/language/open.h"
 
@@ -35,6 +36,30 @@ std::string read_text_file(const std::string& path);
 // "1,2,3" (blanks allowed) -> ids. Throws CLI::ValidationError naming `option` and the part that is
 // no id.
 std::vector<int32_t> parse_ids(const std::string& text, const char* option);
+
+// Checks that a flag's value is a number from low to high.
+template <class Number>
+CLI::Validator in_range(Number low, Number high) {
+  return CLI::Validator(
+      [low, high](std::string& text) {
+        Number value{};
+        if (CLI::detail::lexical_cast(text, value) && value >= low && value <= high)
+          return std::string();
+        return fmt::format("expected {} to {}, found '{}'", low, high, text);
+      },
+      "");
+}
+// The same without an upper end.
+template <class Number>
+CLI::Validator at_least(Number low) {
+  return CLI::Validator(
+      [low](std::string& text) {
+        Number value{};
+        if (CLI::detail::lexical_cast(text, value) && value >= low) return std::string();
+        return fmt::format("expected a number of {} or more, found '{}'", low, text);
+      },
+      "");
+}
 
 // --threads and --dtype.
 struct ComputeFlags {

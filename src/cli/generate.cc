@@ -20,7 +20,7 @@ struct Flags {
   int64_t logprobs = -1;
   std::vector<std::string> stop;
   std::vector<int32_t> stop_ids;
-  bool ignore_eos = false, chat = false, json = false;
+  bool has_ids = false, ignore_eos = false, chat = false, json = false;
   SamplingFlags sampling;
   ComputeFlags compute;
 };
@@ -62,7 +62,7 @@ nlohmann::ordered_json result_json(const generate::GenerateResult& result, const
 
 std::vector<int32_t> prompt_ids(const Flags& flags, const std::string& text,
                                 const models::LanguageModelFiles& files) {
-  if (!flags.prompt_ids.empty()) return parse_ids(flags.prompt_ids, "--prompt-ids");
+  if (flags.has_ids) return parse_ids(flags.prompt_ids, "--prompt-ids");
   if (!files.tokenizer) fail("{}: the model has no tokenizer; use --prompt-ids", files.path);
   if (!flags.chat) return files.tokenizer->encode(text);
   return generate::chat_prompt_ids({{"user", text}}, *files.tokenizer,
@@ -72,11 +72,11 @@ std::vector<int32_t> prompt_ids(const Flags& flags, const std::string& text,
 int run_generate(const Flags& flags, int prompts) {
   if (prompts != 1)
     throw CLI::RequiredError("exactly one of --prompt, --prompt-file and --prompt-ids");
-  if (flags.chat && !flags.prompt_ids.empty())
+  if (flags.chat && flags.has_ids)
     throw CLI::ValidationError("--chat", "needs a prompt as text, not --prompt-ids");
   if (flags.logprobs >= 0 && !flags.json) throw CLI::ValidationError("--logprobs", "needs --json");
   // What can be wrong is found before the weights are loaded.
-  if (!flags.prompt_ids.empty()) parse_ids(flags.prompt_ids, "--prompt-ids");
+  if (flags.has_ids) parse_ids(flags.prompt_ids, "--prompt-ids");
   const text::SamplerOptions early = sampler_options(flags.sampling, {});
   text::Sampler(early, std::numeric_limits<int32_t>::max() / 64);
   const std::string text =
@@ -143,14 +143,14 @@ void add_generate(CLI::App& app, Run& run) {
                  "Put the prompt into the model's chat template, as a user's message");
   verb->add_option("--max-tokens", flags->max_tokens,
                    "Make at most this many tokens (default: 256, or what the context has room for)")
-      ->check(CLI::Range(int64_t{1}, std::numeric_limits<int64_t>::max()))
+      ->check(at_least<int64_t>(1))
       ->type_name("N");
   verb->add_option("--stop", flags->stop, "End before this text; may be repeated")
       ->allow_extra_args(false)
       ->type_name("TEXT");
   verb->add_option("--stop-id", flags->stop_ids, "End at this token id; may be repeated")
       ->allow_extra_args(false)
-      ->check(CLI::NonNegativeNumber)
+      ->check(at_least<int64_t>(0))
       ->type_name("ID");
   verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on when the model ends the text");
   add_sampling_flags(*verb, flags->sampling);
@@ -158,7 +158,7 @@ void add_generate(CLI::App& app, Run& run) {
   add_threads_flag(*verb, flags->compute);
   verb->add_option("--logprobs", flags->logprobs,
                    "With --json: the N best log-probabilities at each token, before sampling")
-      ->check(CLI::Range(int64_t{0}, int64_t{1000000}))
+      ->check(in_range<int64_t>(0, 1000000))
       ->type_name("N");
   verb->add_flag("--json", flags->json,
                  "Print one JSON object when done instead of text as it comes");
@@ -177,6 +177,7 @@ void add_generate(CLI::App& app, Run& run) {
       "  sumi generate folder --prompt-ids 1,2,3 --json --logprobs 5");
   verb->callback([=, &run] {
     const int prompts = (prompt->count() > 0) + (file->count() > 0) + (ids->count() > 0);
+    flags->has_ids = ids->count() > 0;
     run = [=] { return run_generate(*flags, prompts); };
   });
 }

@@ -46,6 +46,9 @@ int run(int argc, char** argv) {
   sumi::cli::add_perplexity(app, verb);
   sumi::cli::add_bench(app, verb);
   try {
+    const auto is_verb = [&](const CLI::App* verb) { return verb->get_name() == argv[1]; };
+    if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_verb).empty())
+      throw CLI::ValidationError(argv[1], "no such verb");
     app.parse(argc, argv);
     const int code = verb();
     sumi::cli::flush_out();

@@ -63,7 +63,7 @@ void add_perplexity(CLI::App& app, Run& run) {
   CLI::Option* ids =
       verb->add_option("--ids", flags->ids, "The text as token ids")->type_name("1,2,3");
   verb->add_option("--context", flags->context, "Tokens in a window (default: the model's context)")
-      ->check(CLI::Range(int64_t{2}, std::numeric_limits<int64_t>::max()))
+      ->check(at_least<int64_t>(2))
       ->type_name("N");
   add_dtype_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);
