@@ -156,7 +156,8 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
   const Layer& layer = layers_[index];
   const int64_t batch = x.size(0), length = x.size(1);
   const int64_t heads = spec_.num_heads, kv_heads = spec_.num_kv_heads, dim = spec_.head_dim;
-  const Tensor joined = layer.query_key_value(x);  // [B, T, (H + 2 Hkv) D]
+  Tensor joined = layer.query_key_value(x);  // [B, T, (H + 2 Hkv) D]
+  if (spec_.clip_qkv != 0) joined = ops::clamp(joined, spec_.clip_qkv);
   const auto part = [&](int64_t first, int64_t count) {
     return ops::reshape(ops::slice_last(joined, first * dim, count * dim),
                         {batch, length, count, dim});

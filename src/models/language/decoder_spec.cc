@@ -68,6 +68,7 @@ void check_spec(const DecoderSpec& spec, const std::string& file) {
   check_finite(file, "the attention scale", spec.attention_scale);
   check_finite(file, "the attention soft-cap", spec.attention_softcap);
   check_finite(file, "the logit soft-cap", spec.logit_softcap);
+  check_finite(file, "clip_qkv", spec.clip_qkv);
   check_finite(file, "the embedding scale", spec.embedding_scale);
   check_finite(file, "the residual scale", spec.residual_scale);
   check_finite(file, "the logit scale", spec.logit_scale);

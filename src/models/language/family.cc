@@ -15,10 +15,11 @@ int64_t default_head_dim(const DecoderSpec& spec, const std::string& file) {
   return spec.hidden_size / spec.num_heads;
 }
 
-// A context stretched by `factor`; files may say anything, so the product must not overflow.
+// A context stretched by `factor`. Files may say anything: a product out of range changes nothing
+// here, and check_spec() names the factor.
 int64_t stretched(int64_t positions, double factor) {
   const double result = static_cast<double>(positions) * factor;
-  return result < 1e9 ? static_cast<int64_t>(result) : positions;
+  return result >= 1 && result < 1e9 ? static_cast<int64_t>(result) : positions;
 }
 
 }  // namespace
@@ -94,6 +95,9 @@ void read_rope(const Config& config, DecoderSpec& spec) {
 
   const std::string type = scaling.get_string("rope_type", scaling.get_string("type", "default"));
   if (type == "default") return;
+  if (type != "linear" && type != "dynamic" && type != "llama3" && type != "yarn")
+    fail("{}: rope type \"{}\" is not known; known: default, linear, dynamic, llama3, yarn",
+         scaling.file(), type);
   const int64_t max_positions = spec.max_positions;
   if (type == "yarn" && !scaling.has("factor")) {
     rope.factor = static_cast<double>(max_positions) /
@@ -108,7 +112,7 @@ void read_rope(const Config& config, DecoderSpec& spec) {
     rope.scaling = ops::RopeScaling::dynamic;
     rope.original_max_positions = max_positions;
     spec.max_positions = stretched(max_positions, rope.factor);
-  } else if (type == "llama3" || type == "yarn") {
+  } else {
     rope.original_max_positions =
         config.get_int("original_max_position_embeddings",
                        scaling.get_int("original_max_position_embeddings", max_positions));
@@ -127,9 +131,6 @@ void read_rope(const Config& config, DecoderSpec& spec) {
     rope.truncate = scaling.get_bool("truncate", true);
     spec.max_positions =
         std::max(max_positions, stretched(rope.original_max_positions, rope.factor));
-  } else {
-    fail("{}: rope type \"{}\" is not known; known: default, linear, dynamic, llama3, yarn",
-         scaling.file(), type);
   }
 }
 

@@ -1,0 +1,185 @@
+// Tiny checkpoints of every family and RoPE scaling against transformers.
+#include "models/language/decoder.h"
+
+#include <fstream>
+
+#include "base/threads.h"
+#include "formats/json.h"
+#include "reference.h"
+
+namespace sumi::models {
+namespace {
+
+class DecoderCase : public testing::TestWithParam<const char*> {};
+
+std::vector<int32_t> greedy(const LanguageModel& model, const std::vector<int32_t>& prompt,
+                            size_t count) {
+  const auto state = model.new_state();
+  std::vector<int32_t> ids, next = prompt;
+  while (true) {
+    const Tensor logits = model.forward(next, *state, LogitsFor::last);
+    EXPECT_EQ(logits.shape(), (Shape{1, model.vocab_size()}));
+    const float* l = logits.f32();
+    ids.push_back(static_cast<int32_t>(std::max_element(l, l + logits.numel()) - l));
+    if (ids.size() == count) return ids;
+    next = {ids.back()};
+  }
+}
+
+double mean_nll(const Tensor& logits, const std::vector<int32_t>& ids) {
+  double sum = 0;
+  const int64_t vocab = logits.size(1);
+  for (size_t t = 0; t + 1 < ids.size(); ++t) {
+    const float* l = logits.f32() + static_cast<int64_t>(t) * vocab;
+    const double most = *std::max_element(l, l + vocab);
+    double total = 0;
+    for (int64_t i = 0; i < vocab; ++i) total += std::exp(l[i] - most);
+    sum += most + std::log(total) - l[ids[t + 1]];
+  }
+  return sum / static_cast<double>(ids.size() - 1);
+}
+
+TEST_P(DecoderCase, LogitsGreedyIdsAndLikelihoodEqualTransformers) {
+  const Expected expected(GetParam());
+  const LanguageModelFiles files = open_case(GetParam(), ComputeType::f32);
+  const std::vector<int32_t> prompt = expected.ids("prompt_ids");
+  EXPECT_LE(
+      relative_error(logits_in_pieces(*files.model, prompt, prompt.size()), expected.get("logits")),
+      1e-4);
+  EXPECT_EQ(greedy(*files.model, prompt, 24), expected.ids("greedy_ids"));
+  const std::vector<int32_t> text = expected.ids("nll_ids");
+  EXPECT_NEAR(mean_nll(logits_in_pieces(*files.model, text, text.size()), text),
+              expected.get("nll").f32()[0], 1e-4);
+}
+
+// Enough to reach into a second page of the cache. Dynamic scaling looks at the length a call
+// reaches: only its first 24 positions are free of that.
+std::vector<int32_t> cuttable_ids(const char* name, const Expected& expected) {
+  std::vector<int32_t> ids = expected.ids("nll_ids");
+  ids.resize(std::string(name) == "llama_dynamic" ? 24 : 70);
+  return ids;
+}
+
+TEST_P(DecoderCase, SameBitsHoweverThePromptIsCut) {
+  const Expected expected(GetParam());
+  const std::vector<int32_t> ids = cuttable_ids(GetParam(), expected);
+  for (const ComputeType compute : {ComputeType::f32, ComputeType::bf16, ComputeType::automatic}) {
+    const LanguageModelFiles files = open_case(GetParam(), compute);
+    const Tensor whole = logits_in_pieces(*files.model, ids, ids.size());
+    EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, 7))) << "pieces of 7";
+    EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, 1))) << "token by token";
+  }
+}
+
+TEST_P(DecoderCase, SameBitsWithAnyNumberOfThreads) {
+  const Expected expected(GetParam());
+  const std::vector<int32_t> ids = expected.ids("nll_ids");
+  const LanguageModelFiles files = open_case(GetParam(), ComputeType::automatic);
+  const int before = base::num_threads();
+  base::set_num_threads(1);
+  const Tensor one = logits_in_pieces(*files.model, ids, ids.size());
+  for (const int threads : {2, 3}) {
+    base::set_num_threads(threads);
+    EXPECT_TRUE(same_bits(one, logits_in_pieces(*files.model, ids, ids.size())))
+        << threads << " threads";
+  }
+  base::set_num_threads(before);
+}
+
+// bf16 and int8 activations round: the answer is near, not equal.
+TEST_P(DecoderCase, OtherComputeTypesAreNear) {
+  const Expected expected(GetParam());
+  const std::vector<int32_t> prompt = expected.ids("prompt_ids");
+  for (const ComputeType compute : {ComputeType::bf16, ComputeType::automatic}) {
+    const LanguageModelFiles files = open_case(GetParam(), compute);
+    const double error = relative_deviation(logits_in_pieces(*files.model, prompt, prompt.size()),
+                                            expected.get("logits"));
+    EXPECT_LE(error, 0.05);
+  }
+}
+
+// The path that training takes: no cache, plain f32 parameters.
+TEST_P(DecoderCase, TrainableForwardEqualsTransformers) {
+  const Expected expected(GetParam());
+  const LanguageModelFiles files = open_case(GetParam(), ComputeType::f32, true);
+  const std::vector<int32_t> prompt = expected.ids("prompt_ids");
+  const Tensor ids = Tensor::from_ids(prompt, {1, static_cast<int64_t>(prompt.size())});
+  EXPECT_LE(relative_error(files.model->forward(ids), expected.get("logits")), 1e-4);
+  EXPECT_FALSE(files.model->parameters().empty());
+}
+
+INSTANTIATE_TEST_SUITE_P(Reference, DecoderCase,
+                         testing::Values("llama", "llama_tied", "llama_sharded", "llama_bias",
+                                         "llama_odd", "llama_linear", "llama_dynamic",
+                                         "llama_llama3", "llama_yarn", "mistral", "mistral_full",
+                                         "qwen2", "qwen2_window", "gpt2", "gpt2_base_names",
+                                         "gguf_llama_f32", "gguf_llama_q8_0", "gguf_llama_q4_0",
+                                         "gguf_llama_mixed", "gguf_llama_k", "gguf_qwen2",
+                                         "gguf_gpt2"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST(Decoder, LongPromptsGoThroughInChunks) {
+  // 1100 tokens are three chunks of the decoder; the reference has none this long, token by token
+  // is the twin.
+  const std::string folder = testing::TempDir() + "/long";
+  std::filesystem::create_directories(folder);
+  std::filesystem::copy_file(case_folder("llama") + "/model.safetensors",
+                             folder + "/model.safetensors",
+                             std::filesystem::copy_options::overwrite_existing);
+  nlohmann::json config = formats::read_json_file(case_folder("llama") + "/config.json");
+  config["max_position_embeddings"] = 1100;
+  std::ofstream(folder + "/config.json") << config;
+  const LanguageModelFiles files = open_language_model(folder);
+  std::vector<int32_t> ids;
+  for (int32_t i = 0; i < 1100; ++i) ids.push_back(i * 37 % 131);
+  const Tensor whole = logits_in_pieces(*files.model, ids, ids.size());
+  EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, 600)));
+  EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, 1)));
+  const auto state = files.model->new_state();
+  const Tensor last = files.model->forward(ids, *state, LogitsFor::last);
+  EXPECT_TRUE(same_bits(last, whole.rows(1099, 1)));
+  EXPECT_THROW(files.model->forward(std::vector<int32_t>{1}, *state, LogitsFor::last), Error);
+}
+
+TEST(Decoder, StateGoesBackAndOn) {
+  const Expected expected("mistral");
+  const LanguageModelFiles files = open_case("mistral", ComputeType::automatic);
+  const std::vector<int32_t> ids = expected.ids("prompt_ids");
+  const auto state = files.model->new_state();
+  EXPECT_FALSE(files.model->forward(ids, *state, LogitsFor::none).defined());
+  EXPECT_EQ(state->length(), 30);
+  EXPECT_GT(state->bytes(), 0u);
+  state->truncate(11);
+  EXPECT_EQ(state->length(), 11);
+  const Tensor again = files.model->forward(std::span(ids).subspan(11), *state, LogitsFor::all);
+  EXPECT_TRUE(same_bits(again, logits_in_pieces(*files.model, ids, 30).rows(11, 19)));
+  EXPECT_THROW(state->truncate(31), Error);
+}
+
+TEST(Decoder, RefusesBadIdsAndLeavesTheStateAsItWas) {
+  const LanguageModelFiles files = open_case("llama", ComputeType::automatic);
+  const auto state = files.model->new_state();
+  files.model->forward(std::vector<int32_t>{5, 6}, *state, LogitsFor::none);
+  for (const int32_t id : {-1, 131, INT32_MAX})
+    EXPECT_THROW(files.model->forward(std::vector<int32_t>{3, id}, *state, LogitsFor::last), Error);
+  EXPECT_THROW(files.model->forward(std::vector<int32_t>{}, *state, LogitsFor::last), Error);
+  EXPECT_THROW(files.model->forward(std::vector<int32_t>(255, 1), *state, LogitsFor::last), Error);
+  EXPECT_EQ(state->length(), 2);
+  const LanguageModelFiles other = open_case("llama_odd", ComputeType::automatic);
+  EXPECT_THROW(other.model->forward(std::vector<int32_t>{3}, *state, LogitsFor::last), Error);
+}
+
+TEST(Decoder, CountsItsMemory) {
+  const LanguageModelFiles plain = open_case("llama", ComputeType::f32);
+  // Two layers of query, key, value, output, gate, up, down and two norms; the head and a norm; all
+  // f32.
+  const size_t layer = 32 * (32 + 16 + 16 + 32 + 3 * 56) + 64;
+  EXPECT_GE(plain.model->weight_bytes(), 4 * (2 * layer + 131 * 32 + 32));
+  const LanguageModelFiles small = open_case("gguf_llama_q4_0", ComputeType::automatic);
+  const LanguageModelFiles large = open_case("gguf_llama_q4_0", ComputeType::f32);
+  EXPECT_LT(small.model->weight_bytes() * 3, large.model->weight_bytes());
+  EXPECT_TRUE(small.model->parameters().empty());
+}
+
+}  // namespace
+}  // namespace sumi::models
