@@ -54,8 +54,8 @@ struct DecoderSpec {
   float embedding_scale = 1, residual_scale = 1;   // of the embedding; of what each branch adds
   float logit_scale = 1;
   float clip_qkv = 0;  // queries, keys and values are cut to [-clip_qkv, clip_qkv]; 0: not (MPT)
-  std::vector<int64_t>
-      windows;             // keys a query may see, itself included, per layer; 0: all; empty: all 0
+  // Keys a query may see, itself included, per layer; 0: all; empty: all of them 0.
+  std::vector<int64_t> windows;
   bool tied_head = false;  // the head is the embedding's table
 };
 

@@ -44,7 +44,6 @@ INSTANTIATE_TEST_SUITE_P(
                     Variant{"partial_rotary", [](DecoderSpec& s) { s.rope.rotary_dim = 4; }},
                     Variant{"norm_after", [](DecoderSpec& s) { s.norm_place = NormPlace::after; }},
                     Variant{"norm_offset", [](DecoderSpec& s) { s.norm_offset = 1; }},
-                    Variant{"no_final_norm", [](DecoderSpec& s) { s.final_norm = false; }},
                     Variant{"parallel", [](DecoderSpec& s) { s.parallel_residual = true; }},
                     Variant{"attention_scale", [](DecoderSpec& s) { s.attention_scale = 0.1f; }},
                     Variant{"attention_softcap", [](DecoderSpec& s) { s.attention_softcap = 1; }},
