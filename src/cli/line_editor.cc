@@ -30,6 +30,12 @@ int on_ctrl_c(int, int) {
   return 0;
 }
 
+// While a line is edited Ctrl-C is a key like others, not a signal. Each readline() sets the terminal anew.
+int make_ctrl_c_a_key() {
+  rl_parse_and_bind("setty -d -isig");
+  return 0;
+}
+
 // True if more was typed or pasted already. Whole lines are not all that counts: the terminal must
 // not wait for a line's end, so it is asked in raw mode.
 bool input_waits() {
@@ -57,8 +63,7 @@ LineEditor::LineEditor(std::string history_file) : history_file_(std::move(histo
     std::setlocale(LC_CTYPE, "C.UTF-8");  // else libedit refuses what is not ASCII
   rl_readline_name = "sumi";
   rl_initialize();
-  // While a line is edited Ctrl-C is a key like others, not a signal.
-  rl_parse_and_bind("setty -d -isig");
+  rl_pre_input_hook = make_ctrl_c_a_key;
   rl_add_defun("sumi-interrupt", on_ctrl_c, '\x03');
   rl_bind_key('\t', rl_insert);
   using_history();

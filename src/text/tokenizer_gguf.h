@@ -1,0 +1,64 @@
+// The tokenizer inside a GGUF file, with llama.cpp's semantics (src/llama-vocab.cpp).
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "text/bpe.h"
+#include "text/pre_tokenizer.h"
+#include "text/tokenizer.h"
+
+namespace sumi::text {
+
+// Kinds of token, as tokenizer.ggml.token_type numbers them.
+enum class TokenKind : uint8_t {
+  undefined = 0,
+  normal = 1,
+  unknown = 2,
+  control = 3,
+  user_defined = 4,
+  unused = 5,
+  byte = 6
+};
+
+class GgufTokenizer : public Tokenizer {
+ public:
+  explicit GgufTokenizer(const formats::GgufFile& file);
+
+  std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const override;
+  std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
+  void decode_next(DecodeState* state, int32_t id, bool skip_special,
+                   std::string* text) const override;
+  void decode_end(DecodeState*, std::string*) const override {}
+  int64_t vocab_size() const override { return table().size(); }
+  std::string token_text(int32_t id) const override;
+  std::optional<int32_t> find_token(std::string_view text) const override;
+  bool is_special(int32_t id) const override;
+
+ private:
+  struct Fragment {
+    int32_t id;  // -1: text
+    size_t begin, end;
+  };
+  const TokenTable& table() const { return model_->table(); }
+  void read_kinds(const formats::GgufFile& file, int64_t tokens);
+  void read_special_ids(const formats::GgufFile& file, bool spm);
+  void find_end_ids(const formats::GgufFile& file);
+  void find_partition_tokens(const formats::GgufFile& file);
+  std::vector<Fragment> partition(std::string_view text, bool with_special) const;
+  TokenKind kind(int32_t id) const { return kinds_[static_cast<size_t>(id)]; }
+
+  std::string name_;
+  std::unique_ptr<TokenModel> model_;
+  std::unique_ptr<PreTokenizer> pre_tokenizer_;  // null: the whole text is one piece
+  std::vector<TokenKind> kinds_;                 // by id
+  std::vector<bool> strips_right_;               // by id: takes the white space after it
+  std::vector<int32_t> partition_ids_;           // tokens looked for in the text, longest first
+  bool byte_symbols_ = false;                    // tokens are spelled in GPT-2's byte alphabet
+  bool escape_spaces_ = false;                   // a space is spelled ▁
+  bool add_space_prefix_ = false;
+  bool adds_eos_ = false;
+};
+
+}  // namespace sumi::text
