@@ -1,5 +1,6 @@
-// Real vocabularies with expected ids: the ggml-vocab-*.gguf files of llama.cpp, which `tools/fetch_vocabs DIR`
-// downloads. The environment variable SUMI_VOCAB_DIR names their folder; without it the tests are skipped.
+// Real vocabularies with expected ids: the ggml-vocab-*.gguf files of llama.cpp, which
+// `tools/fetch_vocabs DIR` downloads. The environment variable SUMI_VOCAB_DIR names their folder;
+// without it the tests are skipped.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -61,7 +62,9 @@ TEST_P(RealVocab, MatchesExpectedIds) {
     const auto ids = tokenizer->encode(texts[i], {.add_special = false, .parse_special = false});
     EXPECT_EQ(ids, expected) << GetParam() << ": \"" << texts[i] << "\"";
     // A leading space that SentencePiece's prefix stands for is the one thing decoding may change.
-    if (!spm) EXPECT_EQ(tokenizer->decode(ids), texts[i]) << GetParam();
+    if (!spm) {
+      EXPECT_EQ(tokenizer->decode(ids), texts[i]) << GetParam();
+    }
     StreamDecoder stream(*tokenizer);
     std::string streamed;
     for (const int32_t id : ids) streamed += stream.push(id);
