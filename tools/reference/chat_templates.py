@@ -17,7 +17,7 @@ import time
 
 from transformers.utils import chat_template_utils
 
-from template_cases import CASES
+from template_cases import CASES, UNSUPPORTED
 from template_families import FAMILIES, conversations
 
 NOW = 1721000000  # what strftime_now shows, in UTC
@@ -47,7 +47,7 @@ def write(name, rows):
     DATA.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
     (DATA / name).write_text(f"[\n{lines}\n]\n")
-    print(f"{name}: {len(rows)} cases, {sum('error' in row for row in rows)} errors")
+    print(f"{name}: {len(rows)} lines, {sum('error' in row for row in rows)} errors")
 
 
 def write_all():
@@ -61,12 +61,18 @@ def write_all():
     DATA.mkdir(parents=True, exist_ok=True)
     with open(DATA / "families.json", "w") as file:
         json.dump({"now": NOW, "conversations": shared, "families": rows}, file, ensure_ascii=False,
-                  indent=0)
+                  indent=1)
         file.write("\n")
     errors = sum("error" in r for row in rows for r in row["results"])
     print(f"families.json: {len(rows)} templates x {len(shared)} conversations, {errors} errors")
-    write("cases.json", [{"template": template, "variables": variables, **render(template, variables)}
-                         for template, variables in CASES])
+    kinds, rows = [], []
+    for template, variables in CASES:
+        if variables not in kinds:
+            kinds.append(variables)
+        result = {"error": "unsupported"} if template in UNSUPPORTED else render(template, variables)
+        rows.append({"template": template, "variables": kinds.index(variables), **result})
+    write("cases.json", rows)
+    write("case_variables.json", kinds)
 
 
 def compare(program, folder):

@@ -60,6 +60,7 @@ void check_spec(const DecoderSpec& spec, const std::string& file) {
   check_range(file, "the number of attention heads", spec.num_heads, 1, 4096);
   check_range(file, "the number of key/value heads", spec.num_kv_heads, 1, spec.num_heads);
   check_range(file, "head_dim", spec.head_dim, 1, 4096);
+  check_range(file, "the size of all heads", spec.num_heads * spec.head_dim, 1, int64_t{1} << 20);
   check_range(file, "the number of positions", spec.max_positions, 1, int64_t{1} << 30);
   if (spec.num_heads % spec.num_kv_heads != 0)
     fail("{}: {} attention heads are not a multiple of {} key/value heads", file, spec.num_heads,

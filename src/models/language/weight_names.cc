@@ -82,6 +82,13 @@ const WeightEntry* WeightNames::find(Slot slot) const {
 
 bool WeightNames::has(Slot slot) const { return find(slot) != nullptr; }
 
+std::string WeightNames::file_name(const WeightEntry& entry, int64_t layer) const {
+  std::string name = with_layer(gguf_ ? entry.gguf : entry.hugging_face, layer);
+  if (!stripped_prefix_.empty() && name.rfind(stripped_prefix_, 0) == 0)
+    name.erase(0, stripped_prefix_.size());
+  return name;
+}
+
 nn::WeightName WeightNames::get(Slot slot, int64_t layer) const {
   const WeightEntry* entry = find(slot);
   if (entry == nullptr)
@@ -89,9 +96,7 @@ nn::WeightName WeightNames::get(Slot slot, int64_t layer) const {
   nn::WeightName name;
   const char* parameter = entry->hugging_face != nullptr ? entry->hugging_face : entry->gguf;
   name.parameter = with_layer(parameter, layer);
-  name.file = with_layer(gguf_ ? entry->gguf : entry->hugging_face, layer);
-  if (!stripped_prefix_.empty() && name.file.rfind(stripped_prefix_, 0) == 0)
-    name.file.erase(0, stripped_prefix_.size());
+  name.file = file_name(*entry, layer);
   const Layout layout = gguf_ ? entry->gguf_layout : entry->hugging_face_layout;
   name.transposed = layout == Layout::transposed;
   name.row_order = row_order(slot, layout);
@@ -127,7 +132,7 @@ std::vector<std::string> WeightNames::expected() const {
     if (!need.weight || find(entry.slot) != &entry) continue;
     const int64_t layers = per_layer(entry.slot) ? spec_.num_layers : 1;
     for (int64_t layer = 0; layer < layers; ++layer) {
-      const std::string file = get(entry.slot, layer).file;
+      const std::string file = file_name(entry, layer);
       names.push_back(file + ".weight");
       if (need.bias) names.push_back(file + ".bias");
     }

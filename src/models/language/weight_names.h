@@ -74,6 +74,7 @@ class WeightNames {
 
  private:
   const WeightEntry* find(Slot slot) const;
+  std::string file_name(const WeightEntry& entry, int64_t layer) const;
   std::vector<int64_t> row_order(Slot slot, Layout layout) const;
 
   const WeightTable& table_;
