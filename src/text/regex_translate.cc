@@ -16,7 +16,7 @@ constexpr const char* kWord = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 constexpr const char* kHex = "0-9a-fA-F";
 
 struct PropertyName {
-  const char* name;   // lower case, without spaces, hyphens and underscores
+  const char* name;   // as property_key gives it
   const char* items;  // for a PCRE2 class
 };
 constexpr std::array kProperties = {
@@ -69,6 +69,25 @@ constexpr std::array kScripts = {
     "hiragana",  "inherited", "kannada",  "katakana", "khmer",  "lao",      "latin",
     "malayalam", "mongolian", "myanmar",  "sinhala",  "tamil",  "telugu",   "thai",
     "tibetan",   "ethiopic",  "cherokee", "oriya"};
+
+// Lower case, without spaces, hyphens and underscores.
+std::string property_key(std::string_view name) {
+  std::string key;
+  for (const char letter : name) {
+    if (letter == '_' || letter == '-' || letter == ' ') continue;
+    key += static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
+  }
+  return key;
+}
+
+// What PCRE2 spells another way, for a PCRE2 class; "" for other names.
+std::string property_items(std::string_view name) {
+  const std::string key = property_key(name);
+  for (const PropertyName& property : kProperties) {
+    if (key == property.name) return property.items;
+  }
+  return "";
+}
 
 class Translator {
  public:
@@ -223,15 +242,8 @@ class Translator {
       set->negated = !set->negated;
       name.erase(0, 1);
     }
-    std::string key;
-    for (const char letter : name) {
-      if (letter == '_' || letter == '-' || letter == ' ') continue;
-      key += static_cast<char>(std::tolower(static_cast<unsigned char>(letter)));
-    }
-    set->items = "\\p{" + name + "}";
-    for (const PropertyName& property : kProperties) {
-      if (key == property.name) set->items = property.items;
-    }
+    const std::string key = property_key(name), known = property_items(name);
+    set->items = known.empty() ? "\\p{" + name + "}" : known;
     for (const char* script : kScripts) {
       if (key == script) set->items = "\\p{sc:" + name + "}";
     }
@@ -288,7 +300,17 @@ class Translator {
       } else if (next_is("[:")) {
         const size_t end = in_.find(":]", at_);
         if (end == std::string_view::npos) wrong("[: without :]");
-        items += in_.substr(at_, end + 2 - at_);
+        const bool opposite = in_[at_ + 2] == '^';
+        const size_t begin = at_ + (opposite ? 3 : 2);
+        const std::string name(in_.substr(begin, std::max(end, begin) - begin));
+        const std::string known = property_items(name);
+        if (known.empty()) {  // [:graph:] and the like mean the same in PCRE2
+          items += in_.substr(at_, end + 2 - at_);
+        } else if (opposite) {
+          others.push_back("[^" + known + "]");
+        } else {
+          items += known;
+        }
         at_ = end + 2;
       } else if (c == '[') {
         ++at_;

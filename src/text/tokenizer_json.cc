@@ -138,7 +138,10 @@ void JsonTokenizer::read_added_tokens(const Json& config) {
     if (special_.size() <= static_cast<size_t>(token.id)) special_.resize(token.id + 1);
     special_[token.id] = special_[token.id] || token.special;
     std::string pattern = token.content;
-    if (token.normalized && normalizer_) normalizer_->apply(&pattern);
+    if (token.normalized && normalizer_) {
+      normalizer_->apply(&pattern);
+      if (pattern != token.content) normalized_texts_[token.id] = pattern;
+    }
     (token.normalized ? normalized_matcher_ : raw_matcher_).add(token, std::move(pattern));
   }
 }
@@ -186,7 +189,9 @@ std::string JsonTokenizer::decode(std::span<const int32_t> ids, bool skip_specia
 void JsonTokenizer::decode_next(DecodeState* state, int32_t id, bool skip_special,
                                 std::string* text) const {
   const std::string& token = text_of(id);
-  if (!skip_special || !is_special(id)) decoder_.append(state, token, text);
+  if (skip_special && is_special(id)) return;
+  const auto normalized = normalized_texts_.find(id);
+  decoder_.append(state, normalized == normalized_texts_.end() ? token : normalized->second, text);
 }
 
 void JsonTokenizer::decode_end(DecodeState* state, std::string* text) const {

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "text/added_tokens.h"
@@ -43,7 +44,9 @@ class JsonTokenizer : public Tokenizer {
 
   std::string name_;
   std::unique_ptr<TokenModel> model_;
-  TokenTable added_;           // added tokens that the model's table lacks
+  TokenTable added_;  // added tokens that the model's table lacks
+  // Added tokens found in normalized text decode to their normalized spelling.
+  std::unordered_map<int32_t, std::string> normalized_texts_;
   std::vector<bool> special_;  // by id
   AddedTokenMatcher raw_matcher_, normalized_matcher_;
   std::unique_ptr<Normalizer> normalizer_;       // may be null

@@ -22,9 +22,8 @@ constexpr std::array<std::string_view, 5> kDictMutators = {"clear", "pop", "popi
                                                            "update"};
 constexpr std::array<std::string_view, 6> kDictMethods = {"get",    "items", "keys",
                                                           "values", "copy",  "fromkeys"};
-constexpr std::array<std::string_view, 8> kNumberMembers = {
-    "real",       "imag",     "numerator",        "denominator",
-    "bit_length", "to_bytes", "as_integer_ratio", "conjugate"};
+constexpr std::array<std::string_view, 6> kNumberMembers = {
+    "imag", "denominator", "bit_length", "to_bytes", "as_integer_ratio", "conjugate"};
 
 Value unsafe(std::string_view name, const Value& object) {
   return make_undefined(
@@ -92,6 +91,10 @@ bool Interpreter::find_attribute(const Value& object, std::string_view name, Val
       result = method(object, name);
       return true;
     }
+    if (name == "real" || (name == "numerator" && object.is_int())) {
+      result = object.is<bool>() ? Value(object.integer()) : object;
+      return true;
+    }
     if (one_of(name, kNumberMembers)) {
       fail("unsupported attribute '{}' of a number", name);
     }
@@ -147,6 +150,7 @@ Value Interpreter::get_item(const Value& object, const Value& key) {
 Value Method::call(Interpreter& in, Args args) {
   Budget& budget = in.budget;
   if (self.is_string()) return call_string_method(in, self, name, std::move(args));
+  if (!args.named.empty()) fail("{}() takes no keyword arguments", name);
   if (const Dict* dict = self.dict()) {
     if (name == "get") {
       const Bound b("get", args, {"key", "default"}, 1);

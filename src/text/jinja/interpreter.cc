@@ -211,9 +211,8 @@ Interpreter::Flow Interpreter::run_loop(const Stmt& stmt) {
     };
   }
   Flow result = Flow::next;
-  bool empty = true;
+  bool completed = false;
   while (loop->advance()) {
-    empty = false;
     budget.step();
     budget.charge(128);
     scope_ = std::make_shared<Scope>(outer);
@@ -222,11 +221,14 @@ Interpreter::Flow Interpreter::run_loop(const Stmt& stmt) {
     const Flow flow = run(stmt.body);
     scope_ = outer;
     if (flow == Flow::leave) break;
+    completed |= flow == Flow::next;
   }
   // The loop object may outlive this call in a namespace.
   loop->accept = nullptr;
   loop->last_changed.reset();
-  if (empty && !stmt.otherwise.empty()) {
+  // Jinja2 runs the else unless one pass reached the body's end: a break or continue does not
+  // count.
+  if (!completed && !stmt.otherwise.empty()) {
     scope_ = std::make_shared<Scope>(outer);
     result = run(stmt.otherwise);
     scope_ = outer;

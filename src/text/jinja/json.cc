@@ -167,9 +167,7 @@ class Writer {
   }
 
   void unicode(char32_t c) {
-    if (c == 0x7f) {
-      out += '\x7f';
-    } else if (c < 0x10000) {
+    if (c < 0x10000) {
       out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     } else {
       const auto v = static_cast<unsigned>(c) - 0x10000;

@@ -269,6 +269,8 @@ Value raise_exception(Interpreter& in, Args& args) {
   fail("{}", to_text(in.budget, b[0]));
 }
 
+Value lipsum(Interpreter&, Args&) { fail("unsupported function 'lipsum'"); }
+
 Value strftime_now(Interpreter& in, Args& args) {
   const Bound b("strftime_now", args, {"format"}, 1);
   const std::string& format = b.text(0);
@@ -315,6 +317,7 @@ std::shared_ptr<Scope> global_scope() {
       {"cycler", cycler},
       {"joiner", joiner},
       {"raise_exception", raise_exception},
+      {"lipsum", lipsum},
       {"strftime_now", strftime_now}};
   auto scope = std::make_shared<Scope>();
   for (const auto& [name, body] : kFunctions) {

@@ -46,6 +46,10 @@ class StringMethod {
   }
 
   Value run() {
+    if (!args_.named.empty() && name_ != "format" && !name_.starts_with("split") &&
+        name_ != "rsplit") {
+      fail("{}() takes no keyword arguments", name_);
+    }
     if (name_.starts_with("is")) return is();
     if (name_.ends_with("strip")) return strip_ends();
     if (name_ == "split" || name_ == "rsplit") return split(name_ == "rsplit");
