@@ -55,15 +55,15 @@ void strip(std::string* text, bool left, bool right) {
 }
 
 std::unique_ptr<Normalizer> make_replace(const Json& config, const std::string& where) {
-  const Json& pattern = member(config, "pattern", where);
-  const std::string content = string_member(config, "content", where);
-  if (optional_member(pattern, "String", where)) {
-    const std::string from = string_member(pattern, "String", where);
+  const Json& pattern = require_field(config, "pattern", where);
+  const std::string content = require_string(config, "content", where);
+  if (find_field(pattern, "String")) {
+    const std::string from = require_string(pattern, "String", where);
     return from_function([from, content](std::string* text) {
       if (!from.empty()) replace_all(text, from, content);
     });
   }
-  const Regex regex(string_member(pattern, "Regex", where), where);
+  const Regex regex(require_string(pattern, "Regex", where), where);
   return from_function([regex, content](std::string* text) {
     const auto matches = regex.matches(*text);
     if (matches.empty()) return;
@@ -81,12 +81,10 @@ std::unique_ptr<Normalizer> make_replace(const Json& config, const std::string& 
 }  // namespace
 
 std::unique_ptr<Normalizer> make_normalizer(const Json& config, const std::string& where) {
-  const std::string& type = string_member(config, "type", where);
+  const std::string type = require_string(config, "type", where);
   const std::string here = where + " " + type;
   if (type == "Sequence") {
-    const Json& list = member(config, "normalizers", here);
-    if (!list.is_array())
-      fail("{}: normalizers: expected an array, found {}", here, list.type_name());
+    const Json& list = require_array(config, "normalizers", here);
     std::vector<std::unique_ptr<Normalizer>> steps;
     for (const Json& step : list) steps.push_back(make_normalizer(step, here));
     return std::make_unique<SequenceNormalizer>(std::move(steps));
@@ -101,8 +99,8 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& config, const std::strin
   if (type == "Lowercase")
     return from_function([](std::string* text) { *text = lowercase(*text); });
   if (type == "Strip") {
-    const bool left = bool_member(config, "strip_left", true, here);
-    const bool right = bool_member(config, "strip_right", true, here);
+    const bool left = optional_bool(config, "strip_left", true, here);
+    const bool right = optional_bool(config, "strip_right", true, here);
     return from_function([left, right](std::string* text) { strip(text, left, right); });
   }
   if (type == "StripAccents") {
@@ -117,7 +115,7 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& config, const std::strin
   }
   if (type == "Replace") return make_replace(config, here);
   if (type == "Prepend") {
-    const std::string prefix = string_member(config, "prepend", here);
+    const std::string prefix = require_string(config, "prepend", here);
     return from_function([prefix](std::string* text) {
       if (!text->empty()) text->insert(0, prefix);
     });

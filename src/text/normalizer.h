@@ -4,7 +4,7 @@
 #include <memory>
 #include <string>
 
-#include "text/json_read.h"
+#include "text/json_field.h"
 
 namespace sumi::text {
 

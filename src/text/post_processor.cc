@@ -13,7 +13,7 @@ int32_t checked_id(int64_t id, const TokenTable& table, const std::string& where
 // ["</s>", 2]
 int32_t pair_id(const Json& config, const char* key, const TokenTable& table,
                 const std::string& where) {
-  const Json& pair = member(config, key, where);
+  const Json& pair = require_field(config, key, where);
   if (!pair.is_array() || pair.size() != 2 || !pair[1].is_number_integer()) {
     fail("{}: {}: expected [token, id]", where, key);
   }
@@ -22,10 +22,8 @@ int32_t pair_id(const Json& config, const char* key, const TokenTable& table,
 
 void append_special(const std::string& name, const Json& tokens, const TokenTable& table,
                     const std::string& where, std::vector<int32_t>* out) {
-  const Json& token = member(tokens, name.c_str(), where + " special_tokens");
-  const Json& ids = member(token, "ids", where);
-  if (!ids.is_array())
-    fail("{}: ids of {}: expected an array, found {}", where, name, ids.type_name());
+  const Json& token = require_field(tokens, name.c_str(), where + " special_tokens");
+  const Json& ids = require_array(token, "ids", where);
   for (const Json& id : ids) {
     if (!id.is_number_integer()) fail("{}: ids of {}: expected integers", where, name);
     out->push_back(checked_id(id.get<int64_t>(), table, where));
@@ -47,24 +45,21 @@ PostProcessor::PostProcessor(std::vector<int32_t> before, std::vector<int32_t> a
 }
 
 void PostProcessor::add(const Json& config, const TokenTable& table, const std::string& where) {
-  const std::string& type = string_member(config, "type", where);
+  const std::string type = require_string(config, "type", where);
   const std::string here = where + " " + type;
   if (type == "Sequence") {
-    const Json& list = member(config, "processors", here);
-    if (!list.is_array())
-      fail("{}: processors: expected an array, found {}", here, list.type_name());
+    const Json& list = require_array(config, "processors", here);
     for (const Json& step : list) add(step, table, here);
   } else if (type == "TemplateProcessing") {
-    const Json& list = member(config, "single", here);
-    if (!list.is_array()) fail("{}: single: expected an array, found {}", here, list.type_name());
+    const Json& list = require_array(config, "single", here);
     std::vector<int32_t> ids;
     bool has_text = false;
     for (const Json& item : list) {
-      if (const Json* special = optional_member(item, "SpecialToken", here)) {
-        append_special(string_member(*special, "id", here), member(config, "special_tokens", here),
-                       table, here, &ids);
+      if (const Json* special = find_field(item, "SpecialToken")) {
+        append_special(require_string(*special, "id", here),
+                       require_field(config, "special_tokens", here), table, here, &ids);
       } else {
-        const std::string& id = string_member(member(item, "Sequence", here), "id", here);
+        const std::string id = require_string(require_field(item, "Sequence", here), "id", here);
         if (id != "A" || has_text) fail("{}: single: expected sequence A once", here);
         has_text = true;
         ids.push_back(kText);

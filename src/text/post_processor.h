@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "text/json_read.h"
+#include "text/json_field.h"
 #include "text/token_table.h"
 
 namespace sumi::text {

@@ -253,28 +253,28 @@ class WhitespacePreTokenizer : public PreTokenizer {
 };
 
 std::unique_ptr<PreTokenizer> make_split(const Json& config, const std::string& where) {
-  const Json& pattern = member(config, "pattern", where);
-  const Behavior behavior = behavior_of(string_member(config, "behavior", where), where);
-  const bool invert = bool_member(config, "invert", false, where);
-  if (optional_member(pattern, "String", where)) {
+  const Json& pattern = require_field(config, "pattern", where);
+  const Behavior behavior = behavior_of(require_string(config, "behavior", where), where);
+  const bool invert = optional_bool(config, "invert", false, where);
+  if (find_field(pattern, "String")) {
     return std::make_unique<RegexSplit>(
-        Regex::literal(string_member(pattern, "String", where), where), behavior, invert);
+        Regex::literal(require_string(pattern, "String", where), where), behavior, invert);
   }
-  return std::make_unique<RegexSplit>(Regex(string_member(pattern, "Regex", where), where),
+  return std::make_unique<RegexSplit>(Regex(require_string(pattern, "Regex", where), where),
                                       behavior, invert);
 }
 
 std::unique_ptr<PreTokenizer> make_metaspace(const Json& config, const std::string& where) {
-  const std::string replacement = string_member(config, "replacement", "▁", where);
+  const std::string replacement = optional_string(config, "replacement", "▁", where);
   size_t at = 0;
   if (!replacement.empty()) next_code_point(replacement, &at);
   if (replacement.empty() || at != replacement.size()) {
     fail("{}: replacement: expected one character, found \"{}\"", where, replacement);
   }
   // Files older than prepend_scheme have add_prefix_space.
-  const bool prefix = bool_member(config, "add_prefix_space", true, where);
+  const bool prefix = optional_bool(config, "add_prefix_space", true, where);
   const std::string scheme =
-      string_member(config, "prepend_scheme", prefix ? "always" : "never", where);
+      optional_string(config, "prepend_scheme", prefix ? "always" : "never", where);
   Metaspace::Prepend prepend = Metaspace::Prepend::always;
   if (scheme == "first") {
     prepend = Metaspace::Prepend::first;
@@ -284,34 +284,32 @@ std::unique_ptr<PreTokenizer> make_metaspace(const Json& config, const std::stri
     fail("{}: unknown prepend_scheme {}", where, scheme);
   }
   return std::make_unique<Metaspace>(replacement, prepend,
-                                     bool_member(config, "split", true, where));
+                                     optional_bool(config, "split", true, where));
 }
 
 }  // namespace
 
 std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& config, const std::string& where) {
-  const std::string& type = string_member(config, "type", where);
+  const std::string type = require_string(config, "type", where);
   const std::string here = where + " " + type;
   if (type == "Sequence") {
-    const Json& list = member(config, "pretokenizers", here);
-    if (!list.is_array())
-      fail("{}: pretokenizers: expected an array, found {}", here, list.type_name());
+    const Json& list = require_array(config, "pretokenizers", here);
     std::vector<std::unique_ptr<PreTokenizer>> steps;
     for (const Json& step : list) steps.push_back(make_pre_tokenizer(step, here));
     return std::make_unique<SequencePreTokenizer>(std::move(steps));
   }
   if (type == "ByteLevel") {
-    return std::make_unique<ByteLevel>(bool_member(config, "add_prefix_space", true, here),
-                                       bool_member(config, "use_regex", true, here), here);
+    return std::make_unique<ByteLevel>(optional_bool(config, "add_prefix_space", true, here),
+                                       optional_bool(config, "use_regex", true, here), here);
   }
   if (type == "Split") return make_split(config, here);
   if (type == "Metaspace") return make_metaspace(config, here);
   if (type == "Digits") {
-    const bool single = bool_member(config, "individual_digits", false, here);
+    const bool single = optional_bool(config, "individual_digits", false, here);
     return split_at(single ? Behavior::isolated : Behavior::contiguous, is_number);
   }
   if (type == "Punctuation") {
-    return split_at(behavior_of(string_member(config, "behavior", "Isolated", here), here),
+    return split_at(behavior_of(optional_string(config, "behavior", "Isolated", here), here),
                     is_punctuation);
   }
   if (type == "Whitespace") return std::make_unique<WhitespacePreTokenizer>();

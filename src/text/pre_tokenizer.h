@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "text/json_read.h"
+#include "text/json_field.h"
 
 namespace sumi::text {
 

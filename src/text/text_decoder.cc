@@ -55,7 +55,7 @@ size_t count_trailing(std::string_view text, std::string_view content, size_t li
 
 std::string one_character(const Json& config, const char* key, const std::string& missing,
                           const std::string& where) {
-  const std::string text = string_member(config, key, missing, where);
+  const std::string text = optional_string(config, key, missing, where);
   size_t at = 0;
   if (!text.empty()) next_code_point(text, &at);
   if (text.empty() || at != text.size()) {
@@ -65,7 +65,7 @@ std::string one_character(const Json& config, const char* key, const std::string
 }
 
 size_t count_member(const Json& config, const char* key, const std::string& where) {
-  const int64_t count = int_member(config, key, where);
+  const int64_t count = require_int(config, key, where);
   if (count < 0 || count > 1000) fail("{}: {}: expected 0 to 1000, found {}", where, key, count);
   return static_cast<size_t>(count);
 }
@@ -82,11 +82,10 @@ TextDecoder::TextDecoder(const Json& config, const std::string& where) : joined_
 }
 
 void TextDecoder::add(const Json& config, const std::string& where, int depth) {
-  const std::string& type = string_member(config, "type", where);
+  const std::string type = require_string(config, "type", where);
   const std::string here = where + " " + type;
   if (type == "Sequence") {
-    const Json& list = member(config, "decoders", here);
-    if (!list.is_array()) fail("{}: decoders: expected an array, found {}", here, list.type_name());
+    const Json& list = require_array(config, "decoders", here);
     for (const Json& step : list) add(step, here, depth + 1);
     return;
   }
@@ -111,26 +110,26 @@ void TextDecoder::add(const Json& config, const std::string& where, int depth) {
     steps_.push_back({Kind::byte_level, "", ""});
     fused_ = true;  // it joins all bytes
   } else if (type == "Replace") {
-    const Json& pattern = member(config, "pattern", here);
-    if (optional_member(pattern, "Regex", here)) fail("{}: a Regex pattern is not supported", here);
-    const std::string from = string_member(pattern, "String", here);
-    steps_.push_back({Kind::replace, from, string_member(config, "content", here)});
+    const Json& pattern = require_field(config, "pattern", here);
+    if (find_field(pattern, "Regex")) fail("{}: a Regex pattern is not supported", here);
+    const std::string from = require_string(pattern, "String", here);
+    steps_.push_back({Kind::replace, from, require_string(config, "content", here)});
   } else if (type == "ByteFallback") {
     steps_.push_back({Kind::byte_fallback, "", ""});
   } else if (type == "Metaspace") {
-    const bool prefix = bool_member(config, "add_prefix_space", true, here);
+    const bool prefix = optional_bool(config, "add_prefix_space", true, here);
     const std::string scheme =
-        string_member(config, "prepend_scheme", prefix ? "always" : "never", here);
+        optional_string(config, "prepend_scheme", prefix ? "always" : "never", here);
     if (scheme != "always" && scheme != "first" && scheme != "never") {
       fail("{}: unknown prepend_scheme {}", here, scheme);
     }
     steps_.push_back(
         {Kind::metaspace, one_character(config, "replacement", "▁", here), "", scheme != "never"});
   } else if (type == "WordPiece") {
-    steps_.push_back({Kind::word_piece, string_member(config, "prefix", "##", here), "",
-                      bool_member(config, "cleanup", true, here)});
+    steps_.push_back({Kind::word_piece, optional_string(config, "prefix", "##", here), "",
+                      optional_bool(config, "cleanup", true, here)});
   } else if (type == "BPEDecoder") {
-    const std::string suffix = string_member(config, "suffix", "</w>", here);
+    const std::string suffix = optional_string(config, "suffix", "</w>", here);
     if (suffix.empty()) fail("{}: suffix is empty", here);
     steps_.push_back({Kind::bpe_suffix, suffix, " "});
   } else {

@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "text/json_read.h"
+#include "text/json_field.h"
 #include "text/tokenizer.h"
 
 namespace sumi::text {

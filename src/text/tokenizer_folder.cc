@@ -2,8 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "base/error.h"
 #include "text/tokenizer_json.h"
@@ -13,37 +11,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Nothing if there is no such file; Error if it cannot be read.
-std::optional<std::string> read_file(const fs::path& path) {
-  if (!fs::exists(path)) return std::nullopt;
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream text;
-  if (!file || !(text << file.rdbuf())) fail("{}: cannot be read", path.string());
-  return text.str();
-}
-
-Json read_json(const fs::path& path) {
-  const auto text = read_file(path);
-  return text ? parse_json(*text, path.string()) : Json::object();
+Json read_json(const std::string& path) {
+  return formats::file_exists(path) ? formats::read_json_file(path) : Json::object();
 }
 
 // A token is a string, or an object with "content".
 std::optional<std::string> token_member(const Json& config, const char* key,
                                         const std::string& where) {
-  const Json* value = optional_member(config, key, where);
+  const Json* value = find_field(config, key);
   if (!value) return std::nullopt;
   if (value->is_string()) return value->get<std::string>();
-  return string_member(*value, "content", where + " " + key);
+  return require_string(*value, "content", where + " " + key);
 }
 
 // A string, or a list of named templates of which "default" is taken.
 std::string template_member(const Json& config, const std::string& where) {
-  const Json* value = optional_member(config, "chat_template", where);
+  const Json* value = find_field(config, "chat_template");
   if (!value) return "";
-  if (!value->is_array()) return string_member(config, "chat_template", where);
+  if (!value->is_array()) return require_string(config, "chat_template", where);
   for (const Json& item : *value) {
-    if (string_member(item, "name", where + " chat_template") == "default") {
-      return string_member(item, "template", where + " chat_template");
+    if (require_string(item, "name", where + " chat_template") == "default") {
+      return require_string(item, "template", where + " chat_template");
     }
   }
   fail("{}: chat_template: no template is named default", where);
@@ -59,10 +47,10 @@ void add_end_id(Tokenizer* tokenizer, int64_t id, const std::string& where) {
 
 // eos_token_id is a number or a list of them. False if there is none.
 bool add_end_ids(Tokenizer* tokenizer, const Json& config, const std::string& where) {
-  const Json* value = optional_member(config, "eos_token_id", where);
+  const Json* value = find_field(config, "eos_token_id");
   if (!value) return false;
   if (!value->is_array()) {
-    add_end_id(tokenizer, int_member(config, "eos_token_id", where), where);
+    add_end_id(tokenizer, require_int(config, "eos_token_id", where), where);
     return true;
   }
   for (const Json& id : *value) {
@@ -74,16 +62,16 @@ bool add_end_ids(Tokenizer* tokenizer, const Json& config, const std::string& wh
 
 // transformers adds tokens of tokenizer_config.json that tokenizer.json lacks.
 void merge_added_tokens(Json* tokenizer, const Json& config, const std::string& where) {
-  const Json* more = optional_member(config, "added_tokens_decoder", where);
+  const Json* more = find_field(config, "added_tokens_decoder");
   if (!more) return;
   if (!more->is_object()) fail("{}: added_tokens_decoder: expected an object", where);
   Json& list = (*tokenizer)["added_tokens"];
   if (list.is_null()) list = Json::array();
   if (!list.is_array()) return;  // the reader of tokenizer.json says so
   std::vector<std::string> known;
-  for (const Json& item : list) known.push_back(string_member(item, "content", "added_tokens"));
+  for (const Json& item : list) known.push_back(require_string(item, "content", "added_tokens"));
   for (const auto& [id, token] : more->items()) {
-    const std::string& content = string_member(token, "content", where + " added_tokens_decoder");
+    const std::string content = require_string(token, "content", where + " added_tokens_decoder");
     if (std::find(known.begin(), known.end(), content) != known.end()) continue;
     Json added = token;
     const bool number =
@@ -109,9 +97,7 @@ bool class_adds_tokens(std::string name) {
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   const fs::path base(folder);
   const std::string name = (base / "tokenizer.json").string();
-  const auto text = read_file(name);
-  if (!text) fail("{}: no such file", name);
-  Json description = parse_json(*text, name);
+  Json description = formats::read_json_file(name);
   const std::string config_name = (base / "tokenizer_config.json").string();
   const std::string map_name = (base / "special_tokens_map.json").string();
   const Json config = read_json(config_name), map = read_json(map_name);
@@ -129,12 +115,11 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   tokenizer->unk_id = id_of("unk_token");
   tokenizer->pad_id = id_of("pad_token");
 
-  if (class_adds_tokens(string_member(config, "tokenizer_class", "", config_name)) &&
-      (optional_member(config, "add_bos_token", config_name) ||
-       optional_member(config, "add_eos_token", config_name))) {
+  if (class_adds_tokens(optional_string(config, "tokenizer_class", "", config_name)) &&
+      (find_field(config, "add_bos_token") || find_field(config, "add_eos_token"))) {
     std::vector<int32_t> before, after;
-    const bool add_bos = bool_member(config, "add_bos_token", true, config_name);
-    const bool add_eos = bool_member(config, "add_eos_token", false, config_name);
+    const bool add_bos = optional_bool(config, "add_bos_token", true, config_name);
+    const bool add_eos = optional_bool(config, "add_eos_token", false, config_name);
     if (add_bos && tokenizer->bos_id) before.push_back(*tokenizer->bos_id);
     if (add_eos && tokenizer->eos_id) after.push_back(*tokenizer->eos_id);
     tokenizer->set_post_processor(PostProcessor(before, after));
@@ -152,8 +137,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
     tokenizer->eos_id = tokenizer->end_ids.front();
   }
 
-  const auto jinja = read_file(base / "chat_template.jinja");
-  tokenizer->chat_template = jinja ? *jinja : template_member(config, config_name);
+  const std::string jinja_name = (base / "chat_template.jinja").string();
+  tokenizer->chat_template = formats::file_exists(jinja_name)
+                                 ? formats::read_text_file(jinja_name)
+                                 : template_member(config, config_name);
   return tokenizer;
 }
 

@@ -9,8 +9,7 @@ namespace sumi::text {
 namespace {
 
 TokenTable read_vocabulary(const Json& model, const std::string& where) {
-  const Json& vocab = member(model, "vocab", where);
-  if (!vocab.is_object()) fail("{}: vocab: expected an object, found {}", where, vocab.type_name());
+  const Json& vocab = require_object(model, "vocab", where);
   TokenTable table;
   table.reserve(vocab.size());
   for (const auto& [text, id] : vocab.items()) {
@@ -45,8 +44,7 @@ std::pair<std::string, std::string> split_merge(const Json& merge, size_t rank,
 
 MergeTable read_merges(const Json& model, const TokenTable& table, const std::string& prefix,
                        const std::string& where) {
-  const Json& list = member(model, "merges", where);
-  if (!list.is_array()) fail("{}: merges: expected an array, found {}", where, list.type_name());
+  const Json& list = require_array(model, "merges", where);
   MergeTable merges;
   merges.reserve(list.size());
   for (size_t rank = 0; rank < list.size(); ++rank) {
@@ -66,23 +64,23 @@ MergeTable read_merges(const Json& model, const TokenTable& table, const std::st
 }
 
 std::unique_ptr<TokenModel> make_model(const Json& config, const std::string& name) {
-  const Json& model = member(config, "model", name);
-  const std::string type =
-      string_member(model, "type", model.contains("merges") ? "BPE" : "(missing)", name + " model");
+  const Json& model = require_field(config, "model", name);
+  const std::string type = optional_string(
+      model, "type", model.contains("merges") ? "BPE" : "(missing)", name + " model");
   if (type != "BPE") fail("{}: unknown model type {}", name, type);
   const std::string where = name + " model BPE";
-  if (const Json* dropout = optional_member(model, "dropout", where)) {
+  if (const Json* dropout = find_field(model, "dropout")) {
     if (!dropout->is_number() || dropout->get<double>() != 0) {
       fail("{}: dropout: expected null, found {}", where, dropout->dump());
     }
   }
   BpeOptions options;
-  options.unknown = string_member(model, "unk_token", "", where);
-  options.continuing_prefix = string_member(model, "continuing_subword_prefix", "", where);
-  options.word_suffix = string_member(model, "end_of_word_suffix", "", where);
-  options.fuse_unknown = bool_member(model, "fuse_unk", false, where);
-  options.byte_fallback = bool_member(model, "byte_fallback", false, where);
-  options.ignore_merges = bool_member(model, "ignore_merges", false, where);
+  options.unknown = optional_string(model, "unk_token", "", where);
+  options.continuing_prefix = optional_string(model, "continuing_subword_prefix", "", where);
+  options.word_suffix = optional_string(model, "end_of_word_suffix", "", where);
+  options.fuse_unknown = optional_bool(model, "fuse_unk", false, where);
+  options.byte_fallback = optional_bool(model, "byte_fallback", false, where);
+  options.ignore_merges = optional_bool(model, "ignore_merges", false, where);
   TokenTable table = read_vocabulary(model, where);
   MergeTable merges = read_merges(model, table, options.continuing_prefix, where);
   return std::make_unique<Bpe>(std::move(table), std::move(merges), std::move(options), where);
@@ -92,17 +90,17 @@ std::unique_ptr<TokenModel> make_model(const Json& config, const std::string& na
 
 JsonTokenizer::JsonTokenizer(const Json& config, const std::string& name) : name_(name) {
   model_ = make_model(config, name);
-  if (const Json* value = optional_member(config, "normalizer", name)) {
+  if (const Json* value = find_field(config, "normalizer")) {
     normalizer_ = make_normalizer(*value, name + " normalizer");
   }
-  if (const Json* value = optional_member(config, "pre_tokenizer", name)) {
+  if (const Json* value = find_field(config, "pre_tokenizer")) {
     pre_tokenizer_ = make_pre_tokenizer(*value, name + " pre_tokenizer");
   }
-  if (const Json* value = optional_member(config, "decoder", name)) {
+  if (const Json* value = find_field(config, "decoder")) {
     decoder_ = TextDecoder(*value, name + " decoder");
   }
   read_added_tokens(config);
-  if (const Json* value = optional_member(config, "post_processor", name)) {
+  if (const Json* value = find_field(config, "post_processor")) {
     TokenTable all;  // the template may name any token
     for (int32_t id = 0; id < vocab_size(); ++id) {
       if (model_->table().has(id) || added_.has(id)) all.insert(text_of(id), id);
@@ -112,19 +110,19 @@ JsonTokenizer::JsonTokenizer(const Json& config, const std::string& name) : name
 }
 
 void JsonTokenizer::read_added_tokens(const Json& config) {
-  const Json* list = optional_member(config, "added_tokens", name_);
+  const Json* list = find_field(config, "added_tokens");
   if (!list) return;
   const std::string where = name_ + " added_tokens";
   if (!list->is_array()) fail("{}: expected an array, found {}", where, list->type_name());
   for (const Json& item : *list) {
     AddedToken token;
-    token.content = string_member(item, "content", where);
-    const int64_t id = int_member(item, "id", where);
-    token.special = bool_member(item, "special", false, where);
-    token.single_word = bool_member(item, "single_word", false, where);
-    token.lstrip = bool_member(item, "lstrip", false, where);
-    token.rstrip = bool_member(item, "rstrip", false, where);
-    token.normalized = bool_member(item, "normalized", !token.special, where);
+    token.content = require_string(item, "content", where);
+    const int64_t id = require_int(item, "id", where);
+    token.special = optional_bool(item, "special", false, where);
+    token.single_word = optional_bool(item, "single_word", false, where);
+    token.lstrip = optional_bool(item, "lstrip", false, where);
+    token.rstrip = optional_bool(item, "rstrip", false, where);
+    token.normalized = optional_bool(item, "normalized", !token.special, where);
     if (token.content.empty()) continue;
     // A token that the model knows keeps the model's id, as in Hugging Face's reader.
     token.id = model_->table().find(token.content);
@@ -227,7 +225,7 @@ void JsonTokenizer::find_adds_bos() {
 }
 
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, const std::string& name) {
-  return std::make_unique<JsonTokenizer>(parse_json(json, name), name);
+  return std::make_unique<JsonTokenizer>(formats::parse_json(json, name), name);
 }
 
 }  // namespace sumi::text

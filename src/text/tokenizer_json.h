@@ -8,7 +8,7 @@
 
 #include "text/added_tokens.h"
 #include "text/bpe.h"
-#include "text/json_read.h"
+#include "text/json_field.h"
 #include "text/normalizer.h"
 #include "text/post_processor.h"
 #include "text/pre_tokenizer.h"
