@@ -26,7 +26,8 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
   const size_t rounded = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, rounded);
   if (!memory) fail("out of memory: {} bytes asked for", bytes);
-  if (huge) madvise(memory, rounded, MADV_HUGEPAGE);
+  // The last pages stay small: a whole huge page there would be mostly unused memory.
+  if (huge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
   return std::shared_ptr<std::byte>(static_cast<std::byte*>(memory),
                                     [](std::byte* p) { std::free(p); });
 }
@@ -59,8 +60,10 @@ MappedFile::~MappedFile() {
 void MappedFile::drop(size_t offset, size_t bytes) const {
   const size_t page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
   if (!data_ || offset >= size_) return;
-  const size_t begin = (offset + page - 1) / page * page;
-  const size_t end = std::min(size_, offset + bytes) / page * page;
+  // Linux maps up to 16 pages around the one that was read, those of neighbours dropped before among them.
+  const size_t around = 16 * page;
+  const size_t begin = offset / page * page - std::min(offset / page * page, around);
+  const size_t end = std::min(size_, offset + bytes + around);
   if (begin < end)
     ::madvise(const_cast<std::byte*>(data_) + begin, end - begin, MADV_DONTNEED);
 }

@@ -28,7 +28,8 @@ class MappedFile {
   const std::string& path() const { return path_; }
 
   // Tells the system that this range was used and will not be needed again, so that it stops counting
-  // as this process's memory. Reading it later still works.
+  // as this process's memory, nor those pages around it that the system mapped with it. Reading any of
+  // it later still works.
   void drop(size_t offset, size_t bytes) const;
 
  private:

@@ -137,7 +137,7 @@ int run_chat(const Flags& flags, bool named, bool once) {
   ChatState state{session, {}, !flags.sampling.seed, opened.files.model->vocab_size()};
   state.options.sampling = sampler_options(flags.sampling, opened.files.defaults);
   state.options.max_tokens = flags.max_tokens;
-  text::Sampler(state.options.sampling, state.vocab_size);
+  text::check_sampler_options(state.options.sampling, state.vocab_size);
   session.set_system(flags.system);
   if (once) {
     answer(flags.prompt, state);

@@ -80,7 +80,7 @@ void change_setting(const Setting& setting, const std::string& value, ChatState&
     random_seed = value == "random";
     if (!random_seed) sampling.seed = whole_number<uint64_t>(value, setting.name);
   }
-  text::Sampler(sampling, state.vocab_size);  // checks the ranges
+  text::check_sampler_options(sampling, state.vocab_size);
   state.options.sampling = sampling;
   state.options.max_tokens = max_tokens;
   state.random_seed = random_seed;

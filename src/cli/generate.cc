@@ -78,7 +78,7 @@ int run_generate(const Flags& flags, int prompts) {
   // What can be wrong is found before the weights are loaded.
   if (flags.has_ids) parse_ids(flags.prompt_ids, "--prompt-ids");
   const text::SamplerOptions early = sampler_options(flags.sampling, {});
-  text::Sampler(early, std::numeric_limits<int32_t>::max() / 64);
+  text::check_sampler_options(early, std::numeric_limits<int32_t>::max() / 64);
   const std::string text =
       flags.prompt_file.empty() ? flags.prompt : read_text_file(flags.prompt_file);
 

@@ -44,10 +44,12 @@ class MetadataReader {
  public:
   MetadataReader(ByteCursor& cursor, const std::string& path) : cursor_(cursor), path_(path) {}
 
-  std::string read_string(const char* field) {
+  std::string_view read_view(const char* field) {
     const uint64_t length = cursor_.read<uint64_t>(field);
-    return std::string(cursor_.read_bytes(length, field));
+    return cursor_.read_bytes(length, field);
   }
+
+  std::string read_string(const char* field) { return std::string(read_view(field)); }
 
   std::string read_name(const char* field) {
     const size_t start = cursor_.position();
@@ -144,7 +146,7 @@ class MetadataReader {
       case GgufType::boolean:
         return read_items<bool>(count, [&] { return read_bool(key); });
       case GgufType::string:
-        return read_items<std::string>(count, [&] { return read_string("metadata array string"); });
+        return read_items<std::string_view>(count, [&] { return read_view("metadata array string"); });
       default:
         return read_items<int64_t>(count, [&] { return read_int(type, key); });
     }
@@ -360,9 +362,9 @@ std::string GgufFile::get_string(const std::string& key, const std::string& miss
   return has_key(key) ? get_string(key) : missing;
 }
 
-const std::vector<std::string>& GgufFile::get_strings(const std::string& key) const {
+const std::vector<std::string_view>& GgufFile::get_strings(const std::string& key) const {
   const GgufValue& found = value(key);
-  if (const auto* v = std::get_if<std::vector<std::string>>(&found)) return *v;
+  if (const auto* v = std::get_if<std::vector<std::string_view>>(&found)) return *v;
   fail_kind(path_, key, "an array of strings", found);
 }
 

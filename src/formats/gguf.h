@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <variant>
 #include <vector>
@@ -19,9 +20,10 @@ namespace sumi::formats {
 class ByteCursor;
 
 // A metadata value. Integers are widened to int64_t (uint64_t holds only values beyond it), floats
-// to double; an array of integers beyond int64_t, or of arrays, is refused.
+// to double; an array of integers beyond int64_t, or of arrays, is refused. The strings of an array
+// lie in the mapped file: they live as long as the GgufFile.
 using GgufValue = std::variant<int64_t, uint64_t, double, bool, std::string, std::vector<int64_t>,
-                               std::vector<double>, std::vector<bool>, std::vector<std::string>>;
+                               std::vector<double>, std::vector<bool>, std::vector<std::string_view>>;
 
 class GgufFile : public TensorSource {
  public:
@@ -47,7 +49,7 @@ class GgufFile : public TensorSource {
   bool get_bool(const std::string& key, bool missing) const;
   const std::string& get_string(const std::string& key) const;
   std::string get_string(const std::string& key, const std::string& missing) const;
-  const std::vector<std::string>& get_strings(const std::string& key) const;
+  const std::vector<std::string_view>& get_strings(const std::string& key) const;
   std::vector<int64_t> get_ints(const std::string& key) const;
   std::vector<double> get_floats(const std::string& key) const;
 

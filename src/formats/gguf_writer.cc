@@ -112,8 +112,8 @@ void GgufWriter::set(const std::string& key, const GgufValue& value) {
     set_bool(key, *truth);
   } else if (const auto* text = std::get_if<std::string>(&value)) {
     set_string(key, *text);
-  } else if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) {
-    set_strings(key, *texts);
+  } else if (const auto* texts = std::get_if<std::vector<std::string_view>>(&value)) {
+    set_strings(key, {texts->begin(), texts->end()});
   } else if (const auto* numbers = std::get_if<std::vector<int64_t>>(&value)) {
     begin_value(key, GgufType::array);
     append_array(GgufType::i64, *numbers);

@@ -92,7 +92,7 @@ void Generator::check(std::span<const int32_t> prompt_ids, const GenerateOptions
     if (id < 0 || id >= vocab) fail("stop id: expected 0 to {}, found {}", vocab - 1, id);
   if (!options.stop.empty() && !tokenizer_)
     fail("stop: stop strings need a tokenizer, the model has none");
-  text::Sampler(options.sampling, vocab);
+  text::check_sampler_options(options.sampling, vocab);
   text::StopMatcher(options.stop);
 }
 

@@ -13,11 +13,15 @@ uint16_t half_at(const uint8_t* p) {
 }
 
 // 16 bytes of two codes each: the low halves are weights 0..15, the high halves 16..31.
-void split_nibbles(const uint8_t* packed, uint8_t* codes) {
+void split_nibbles(const uint8_t* __restrict packed, uint8_t* __restrict codes) {
   for (int j = 0; j < 16; ++j) {
     codes[j] = packed[j] & 15;
     codes[j + 16] = packed[j] >> 4;
   }
+}
+
+void flip_signs(const uint8_t* __restrict from, uint8_t* __restrict codes) {
+  for (int j = 0; j < 32; ++j) codes[j] = from[j] ^ 0x80;
 }
 
 void add_fifth_bit(const uint8_t* packed, uint8_t* codes) {
@@ -85,7 +89,7 @@ void unpack_block(SourceKind kind, const std::byte* row, int64_t block, uint8_t*
     case SourceKind::q8_0: {
       const uint8_t* b = bytes + block * 34;
       out.scale = half_at(b);
-      for (int j = 0; j < 32; ++j) codes[j] = b[2 + j] ^ 0x80;
+      flip_signs(b + 2, codes);
       return;
     }
     case SourceKind::q2_k: {

@@ -65,8 +65,7 @@ int64_t argmax(const float* logits, int64_t count) {
 
 }  // namespace
 
-Sampler::Sampler(const SamplerOptions& options, int64_t vocab_size)
-    : options_(options), vocab_size_(vocab_size) {
+void check_sampler_options(const SamplerOptions& options, int64_t vocab_size) {
   if (vocab_size < 1) fail("sampling: vocabulary of {} tokens", vocab_size);
   check_range("temperature", options.temperature, 0, 1000);
   if (options.temperature > 0 && options.temperature < 1e-3)
@@ -84,6 +83,11 @@ Sampler::Sampler(const SamplerOptions& options, int64_t vocab_size)
     if (!(bias <= std::numeric_limits<float>::max()))
       fail("logit bias of token {}: expected a finite number or -inf, found {}", id, bias);
   }
+}
+
+Sampler::Sampler(const SamplerOptions& options, int64_t vocab_size)
+    : options_(options), vocab_size_(vocab_size) {
+  check_sampler_options(options, vocab_size);
   adjusts_ = options.repetition_penalty != 1 || options.frequency_penalty != 0 ||
              options.presence_penalty != 0 || !options.logit_bias.empty();
   seen_.resize(vocab_size);

@@ -45,10 +45,13 @@ struct SamplerOptions {
   uint64_t seed = 0;
 };
 
+// Throws Error naming the option that is out of range or not finite, or a bias's id outside [0,
+// vocab_size).
+void check_sampler_options(const SamplerOptions& options, int64_t vocab_size);
+
 class Sampler {
  public:
-  // Throws Error naming the option that is out of range or not finite, or a bias's id outside [0,
-  // vocab_size).
+  // Throws as check_sampler_options.
   Sampler(const SamplerOptions& options, int64_t vocab_size);
 
   // Starts a new text after this prompt: restarts the random sequence and the counts of the

@@ -25,7 +25,8 @@ TokenTable read_tokens(const formats::GgufFile& file) {
   table.reserve(tokens.size());
   for (size_t id = 0; id < tokens.size(); ++id) {
     // Empty texts stand for ids that are not used; llama.cpp gives them this name.
-    std::string text = tokens[id].empty() ? "[EMPTY_" + std::to_string(id) + "]" : tokens[id];
+    std::string text = tokens[id].empty() ? "[EMPTY_" + std::to_string(id) + "]"
+                                          : std::string(tokens[id]);
     if (!is_valid_utf8(text)) {
       fail("{}: tokenizer.ggml.tokens: token {} is not UTF-8", file.describe(), id);
     }
@@ -41,6 +42,7 @@ MergeTable read_merges(const formats::GgufFile& file, const TokenTable& table) {
   const auto& lines = file.get_strings(key("merges"));
   MergeTable merges;
   merges.reserve(lines.size());
+  std::string merged;
   for (size_t rank = 0; rank < lines.size(); ++rank) {
     const std::string_view line = lines[rank];
     // The first token may itself start with a space.
@@ -49,8 +51,8 @@ MergeTable read_merges(const formats::GgufFile& file, const TokenTable& table) {
       fail("{}: tokenizer.ggml.merges: entry {}: expected two tokens, found \"{}\"",
            file.describe(), rank, line);
     }
-    const std::string left(line.substr(0, space)), right(line.substr(space + 1));
-    const auto id_of = [&](const std::string& text) {
+    const std::string_view left = line.substr(0, space), right = line.substr(space + 1);
+    const auto id_of = [&](std::string_view text) {
       const int32_t id = table.find(text);
       if (id < 0) {
         fail("{}: tokenizer.ggml.merges: entry {}: \"{}\" is not a token", file.describe(), rank,
@@ -60,7 +62,8 @@ MergeTable read_merges(const formats::GgufFile& file, const TokenTable& table) {
     };
     const int32_t left_id = id_of(left), right_id = id_of(right);
     if (merges.find(left_id, right_id)) continue;  // the first of equals counts
-    merges.set(left_id, right_id, {static_cast<int32_t>(rank), id_of(left + right)});
+    merged.assign(left).append(right);
+    merges.set(left_id, right_id, {static_cast<int32_t>(rank), id_of(merged)});
   }
   return merges;
 }

@@ -32,7 +32,7 @@ TEST(Gguf, ReadsEveryMetadataType) {
   EXPECT_EQ(file.get_float("value.int8"), -100.0);
   EXPECT_TRUE(file.get_bool("value.bool", false));
   EXPECT_EQ(file.get_string("value.string"), "naïve 墨");
-  EXPECT_EQ(file.get_strings("array.string"), (std::vector<std::string>{"a", "", "墨"}));
+  EXPECT_EQ(file.get_strings("array.string"), (std::vector<std::string_view>{"a", "", "墨"}));
   EXPECT_EQ(file.get_ints("array.int32"), (std::vector<int64_t>{1, -2, 3}));
   EXPECT_EQ(file.get_floats("array.float32"), (std::vector<double>{0.5, -1.5}));
   EXPECT_EQ(file.get_floats("array.int32"), (std::vector<double>{1, -2, 3}));
