@@ -18,11 +18,9 @@ void matmul(benchmark::State& state, const SourceFormat& format, const Shape3& s
   args.m = shape.m;
   args.x = a.x.data();
   args.x_bf16 = a.bf16.data();
-  args.q = a.quantized();
+  a.quantize(kernels, args);
   args.y = y.data();
   args.ldy = shape.n;
-  if (packed.matrix.quantized())
-    for (int64_t r = 0; r < shape.m; ++r) kernels.quantize_row(a.x.data() + r * shape.k, shape.k, r, args.q);
   for (auto _ : state) kernels.matmul(args, 0, packed.matrix.panels());
   const double calls = static_cast<double>(state.iterations());
   state.counters["GMAC/s"] = benchmark::Counter(

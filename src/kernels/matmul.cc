@@ -15,6 +15,10 @@ const MatmulKernels& matmul_kernels() {
   return kernels;
 }
 
+void zero_point_offsets(const QuantizedRows& q, int64_t rows, int64_t k, int zero_point, int32_t* out) {
+  for (int64_t i = 0; i < rows * (k / kBlock) * 3; ++i) out[i] = -zero_point * q.sums[i];
+}
+
 void matmul_naive(const MatmulArgs& args) {
   const PackedMatrix& w = args.weight;
   for (int64_t row = 0; row < args.m; ++row) {

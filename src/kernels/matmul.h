@@ -17,12 +17,16 @@ struct QuantizedRows {
   float* scaled_sums = nullptr;  // the same times the scale; for mins
 };
 
+// What the weights' zero point adds to exact sums: out = -zero_point * sums, laid out as the sums of `rows` rows.
+void zero_point_offsets(const QuantizedRows& q, int64_t rows, int64_t k, int zero_point, int32_t* out);
+
 struct MatmulArgs {
   PackedMatrix weight;
   int64_t m = 0;
   const float* x = nullptr;    // rows of floats, k apart: f32, f16 and bf16 weights
   const uint16_t* x_bf16 = nullptr;  // the same rounded, ceil(k/2)*2 apart: bf16 weights where wants_bf16_rows
   QuantizedRows q;             // whole-number codes
+  const int32_t* offsets = nullptr;  // zero_point_offsets() for this weight, where it has a zero point
   float* y = nullptr;
   int64_t ldy = 0;             // floats between rows of y
   const float* bias = nullptr; // [n] or null

@@ -49,6 +49,13 @@ std::byte* scratch(size_t bytes) {
   return memory.get();
 }
 
+// The same for the offsets of zero points: one array per zero point that occurs.
+int32_t* offset_scratch(int64_t count) {
+  thread_local std::vector<int32_t> memory;
+  if (static_cast<int64_t>(memory.size()) < count) memory.resize(static_cast<size_t>(count + count / 2));
+  return memory.data();
+}
+
 size_t aligned(size_t bytes) { return (bytes + base::kAlignment - 1) / base::kAlignment * base::kAlignment; }
 
 // Rounds the rows to what the weights multiply: int8 blocks, bf16 pairs, or nothing.
@@ -81,6 +88,33 @@ void prepare_rows(const float* x, int64_t m, int64_t k, bool codes, bool pairs, 
   else base::parallel_for(m, 1, round_rows);
   args.q = q;
   if (pairs) args.x_bf16 = bf16;
+}
+
+// For each segment what MatmulArgs::offsets must be; segments with the same zero point share it.
+std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& segments,
+                                            const kernels::MatmulArgs& args) {
+  std::vector<const int32_t*> offsets(segments.size(), nullptr);
+  int64_t distinct = 0;
+  const auto first_alike = [&](size_t i) {
+    size_t j = 0;
+    while (segments[j].zero_point != segments[i].zero_point) ++j;
+    return j;
+  };
+  for (size_t i = 0; i < segments.size(); ++i) distinct += segments[i].zero_point != 0 && first_alike(i) == i;
+  if (distinct == 0) return offsets;
+  const int64_t k = segments[0].k, count = args.m * (k / kBlock) * 3;
+  int32_t* out = offset_scratch(distinct * count);
+  for (size_t i = 0; i < segments.size(); ++i) {
+    if (segments[i].zero_point == 0) continue;
+    if (const size_t first = first_alike(i); first < i) {
+      offsets[i] = offsets[first];
+      continue;
+    }
+    kernels::zero_point_offsets(args.q, args.m, k, segments[i].zero_point, out);
+    offsets[i] = out;
+    out += count;
+  }
+  return offsets;
 }
 
 }  // namespace
@@ -138,15 +172,18 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
     panels += matrix.panels();
   }
   prepare_rows(args.x, args.m, weight.k(), codes, pairs, args);
+  const std::vector<const int32_t*> offsets = prepare_offsets(weight.segments(), args);
 
   const auto run = [&](int64_t begin, int64_t end) {
     kernels::MatmulArgs part = args;
     int64_t first_panel = 0, first_row = 0;
-    for (const PackedMatrix& matrix : weight.segments()) {
+    for (size_t i = 0; i < weight.segments().size(); ++i) {
+      const PackedMatrix& matrix = weight.segments()[i];
       const int64_t from = std::max<int64_t>(0, begin - first_panel);
       const int64_t to = std::min(matrix.panels(), end - first_panel);
       if (from < to) {
         part.weight = matrix;
+        part.offsets = offsets[i];
         part.y = y.f32() + first_row;
         part.bias = bias.defined() ? bias.f32() + first_row : nullptr;
         kernels::matmul_kernels().matmul(part, from, to);

@@ -23,7 +23,7 @@ constexpr bool kCaching = true;
 
 constexpr size_t kSmallest = 256;                  // bytes of class 0
 constexpr size_t kMostCached = size_t{128} << 20;  // bytes kept at most, all classes together
-constexpr int kClasses = 4 * (22 - 8) + 1;         // four per doubling, 256 bytes to 4 MiB
+constexpr int kClasses = 4 * (24 - 8) + 1;         // four per doubling, 256 bytes to 16 MiB
 
 struct SizeClass {
   int index;

@@ -10,7 +10,7 @@ namespace sumi::tensor {
 // back and handed out again, so that a decoder's small outputs cost no page faults. Thread-safe.
 std::shared_ptr<std::byte> allocate_block(size_t bytes);
 
-inline constexpr size_t kLargestCachedBlock = size_t{4} << 20;
+inline constexpr size_t kLargestCachedBlock = size_t{16} << 20;
 
 // Bytes that wait in the cache, and a way to give them back to the system.
 size_t cached_block_bytes();

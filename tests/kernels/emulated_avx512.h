@@ -171,3 +171,14 @@ inline __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {
   });
 }
 #endif
+inline __m128i _mm512_cvtepi32_epi8(__m512i a) {
+  __m128i r;
+  for (int i = 0; i < 16; ++i) r.b[i] = static_cast<uint8_t>(emulated::lane<int32_t>(a, i));
+  return r;
+}
+inline int _mm512_reduce_add_epi32(__m512i a) {
+  int sum = 0;
+  for (int i = 0; i < 16; ++i) sum += emulated::lane<int32_t>(a, i);
+  return sum;
+}
+inline void _mm_storeu_si128(__m128i* p, __m128i a) { std::memcpy(p, &a, 16); }

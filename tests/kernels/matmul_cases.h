@@ -65,7 +65,7 @@ struct Activations {
   std::vector<uint16_t> bf16;
   std::vector<int8_t> codes;
   std::vector<float> scales, scaled_sums;
-  std::vector<int32_t> sums;
+  std::vector<int32_t> sums, offsets;
 
   Activations(int64_t m, int64_t k, uint32_t seed) : x(static_cast<size_t>(m * k)) {
     std::mt19937 random(seed);
@@ -81,6 +81,16 @@ struct Activations {
     scales.resize(blocks);
     sums.resize(blocks * 3);
     scaled_sums.resize(blocks * 3);
+  }
+  // Rounds all rows and fills in what the kernel takes of them.
+  void quantize(const MatmulKernels& kernels, MatmulArgs& args) {
+    args.q = quantized();
+    if (!args.weight.quantized()) return;
+    const int64_t k = args.weight.k;
+    for (int64_t r = 0; r < args.m; ++r) kernels.quantize_row(x.data() + r * k, k, r, args.q);
+    offsets.resize(sums.size());
+    zero_point_offsets(args.q, args.m, k, args.weight.zero_point, offsets.data());
+    args.offsets = offsets.data();
   }
   QuantizedRows quantized() { return {codes.data(), scales.data(), sums.data(), scaled_sums.data()}; }
 };

@@ -93,11 +93,9 @@ void run(const MatmulKernels& kernels, const PackedMatrix& matrix, Activations& 
   args.m = m;
   args.x = a.x.data();
   if (kernels.wants_bf16_rows && matrix.code == CodeKind::bf16) args.x_bf16 = a.bf16.data();
-  args.q = a.quantized();
+  a.quantize(kernels, args);
   args.bias = bias;
   args.ldy = matrix.n + 3;
-  if (matrix.quantized())
-    for (int64_t r = 0; r < m; ++r) kernels.quantize_row(a.x.data() + r * matrix.k, matrix.k, r, args.q);
   fast.assign(static_cast<size_t>(m * args.ldy), -77);
   naive.assign(static_cast<size_t>(m * args.ldy), -77);
   args.y = fast.data();

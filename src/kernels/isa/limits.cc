@@ -11,11 +11,18 @@ namespace {
 
 constexpr int kChains = 10;  // independent sums, enough to hide the latency of one
 
+// Every loop over the sums is unrolled, or they live in memory and not in registers.
+#define SUMI_UNROLL _Pragma("GCC unroll 16")
+
 float read(const float* data, int64_t count) {
   Vec sum[8];
+  SUMI_UNROLL
   for (Vec& s : sum) s = Vec::zero();
-  for (int64_t i = 0; i + 8 * Vec::kWidth <= count; i += 8 * Vec::kWidth)
+  for (int64_t i = 0; i + 8 * Vec::kWidth <= count; i += 8 * Vec::kWidth) {
+    SUMI_UNROLL
     for (int j = 0; j < 8; ++j) sum[j] = sum[j] + Vec::load(data + i + j * Vec::kWidth);
+  }
+  SUMI_UNROLL
   for (int j = 1; j < 8; ++j) sum[0] = sum[0] + sum[j];
   return sum_lanes(sum[0]);
 }
@@ -25,7 +32,7 @@ template <class T>
 inline void touch(T& value) {
 #if defined(SUMI_AVX512) || defined(SUMI_AVX2)
 #ifndef SUMI_EMULATE_AVX512
-  __asm__ volatile("" : "+x"(value));
+  __asm__ volatile("" : "+v"(value));
   return;
 #endif
 #endif
@@ -34,10 +41,11 @@ inline void touch(T& value) {
 
 int32_t int8_products(int64_t rounds) {
   Register sum[kChains], weight = splat8(3), x = splat8(5);
+  SUMI_UNROLL
   for (Register& s : sum) s = zero_register();
   for (int64_t i = 0; i < rounds; ++i) {
     touch(x);
-#pragma GCC unroll 16
+    SUMI_UNROLL
     for (int j = 0; j < kChains; ++j) {
 #if defined(SUMI_VNNI) || !(defined(SUMI_AVX512) || defined(SUMI_AVX2))
       sum[j] = dot_u8_s8(sum[j], weight, x);
@@ -50,21 +58,24 @@ int32_t int8_products(int64_t rounds) {
     }
   }
   Vec total = to_float(sum[0]);
+  SUMI_UNROLL
   for (int j = 1; j < kChains; ++j) total = total + to_float(sum[j]);
   return static_cast<int32_t>(sum_lanes(total) * 1e-9f);
 }
 
 float f32_products(int64_t rounds) {
   Vec sum[kChains], weight = Vec::set1(1e-9f), x = Vec::set1(1);
+  SUMI_UNROLL
   for (Vec& s : sum) s = Vec::zero();
   for (int64_t i = 0; i < rounds; ++i) {
     touch(x.v);
-#pragma GCC unroll 16
+    SUMI_UNROLL
     for (int j = 0; j < kChains; ++j) {
       sum[j] = fma(weight, x, sum[j]);
       touch(sum[j].v);
     }
   }
+  SUMI_UNROLL
   for (int j = 1; j < kChains; ++j) sum[0] = sum[0] + sum[j];
   return sum_lanes(sum[0]);
 }

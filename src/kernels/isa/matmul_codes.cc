@@ -3,7 +3,8 @@
 // One micro-kernel, instantiated for each code width, kind of scale and number of activation rows. For each output it
 // sums products of a block exactly, in integers, then adds
 //   float(sum - zero_point * sum of activations) * (weight scale * activation scale)  [+ min * scaled sum]
-// to the output's float, block after block. One row or many: the same operations in the same order.
+// to the output's float, block after block. One row or many: the same operations in the same order. The second
+// term of the sum is what a block's sum starts from (MatmulArgs::offsets): that costs a load and no arithmetic.
 #include "kernels/isa/matmul_isa.h"
 #include "kernels/isa/simd_int.h"
 
@@ -22,11 +23,9 @@ constexpr int kVectors = kPanel / Vec::kWidth;  // registers across a panel
 // Everything of the micro-kernel must end up in one function, or its registers go through memory.
 #define SUMI_INLINE inline __attribute__((always_inline))
 
-constexpr int zero_point_bits(CodeKind code, ScaleKind scale) {
-  if (scale == ScaleKind::half)
-    return code == CodeKind::u4 ? 3 : code == CodeKind::u5 ? 4 : 7;
-  if (scale == ScaleKind::k16) return code == CodeKind::u4 ? 2 : 5;
-  return -1;  // none
+// Weights with a zero point. 8-bit codes lose it before the product where magnitudes and signs are split.
+constexpr bool has_offset(CodeKind code, ScaleKind scale) {
+  return (scale == ScaleKind::half || scale == ScaleKind::k16) && (code != CodeKind::u8 || kDirectDot);
 }
 
 // How many groups (of 4 k) of u8 x s8 pair sums fit in 16 bits: groups * 2 * max code * 127 < 2^15. For 8-bit codes
@@ -182,12 +181,13 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   const int64_t k = args.weight.k, blocks = k / kBlock;
   Register sum[kRows][kVectors];
   SUMI_UNROLL
-  for (int r = 0; r < kRows; ++r)
+  for (int r = 0; r < kRows; ++r) {
+    Register offset = zero_register();
+    if constexpr (has_offset(kCode, kScale)) offset = splat32(args.offsets[((row + r) * blocks + block) * 3 + kPart]);
     SUMI_UNROLL
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = zero_register();
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = offset;
+  }
   sum_groups<kCode, kRows, kBegin, kEnd>(p, args.q.codes + row * k + block * kBlock, k, sum);
-  // 8-bit codes lose their zero point before the product where magnitudes and signs are split.
-  constexpr int kZeroBits = kCode == CodeKind::u8 && !kDirectDot ? -1 : zero_point_bits(kCode, kScale);
   Vec scale[kVectors], min[kVectors];
   SUMI_UNROLL
   for (int v = 0; v < kVectors; ++v) load_scales<kScale>(p, kBegin / 4, v, scale[v], min[v]);
@@ -195,19 +195,19 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   for (int r = 0; r < kRows; ++r) {
     const int64_t at = (row + r) * blocks + block;
     const Vec activation_scale = Vec::set1(args.q.scales[at]);
-    Register offset = zero_register();
     Vec scaled_sum = Vec::zero();
-    if constexpr (kZeroBits >= 0) offset = shift_left32<kZeroBits>(splat32(args.q.sums[at * 3 + kPart]));
     if constexpr (has_min(kScale)) scaled_sum = Vec::set1(args.q.scaled_sums[at * 3 + kPart]);
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      Register exact = sum[r][v];
-      if constexpr (kZeroBits >= 0) exact = sub32(exact, offset);
-      total[r][v] = fma(to_float(exact), scale[v] * activation_scale, total[r][v]);
+      total[r][v] = fma(to_float(sum[r][v]), scale[v] * activation_scale, total[r][v]);
       if constexpr (has_min(kScale)) total[r][v] = fma(min[v], scaled_sum, total[r][v]);
     }
   }
 }
+
+// How far ahead of the products a panel's memory is asked for: panels lie one after the other, and the processor's
+// own prefetching stops at the end of each page of 4 KB.
+constexpr int64_t kPrefetchBytes = 4096;
 
 template <CodeKind kCode, ScaleKind kScale, int kRows>
 void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
@@ -225,7 +225,13 @@ void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) total[r][v] = Vec::zero();
   const int64_t blocks = w.k / kBlock;
+  const std::byte* ahead = base + kPrefetchBytes;
   for (int64_t block = 0; block < blocks; ++block) {
+    if constexpr (kRows <= 2) {  // few products a byte: memory is what they wait for
+      constexpr int kStep = kCodeStep + kHighStep + kScaleStep;
+      for (int i = 0; i < kStep; i += 64) prefetch(ahead + i);
+      ahead += kStep;
+    }
     if constexpr (halves(kScale)) {
       add_block<kCode, kScale, kRows, 0, 4>(p, args, row, block, total);
       add_block<kCode, kScale, kRows, 4, 8>(p, args, row, block, total);
@@ -301,15 +307,7 @@ void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q
     const float magnitude = max_lanes(largest);
     const float scale = magnitude / 127;
     const Vec inverse = Vec::set1(magnitude > 0 ? 127 / magnitude : 0);
-    float rounded[kBlock];
-    for (int i = 0; i < kBlock; i += Vec::kWidth)
-      min(max(round(Vec::load(x + i) * inverse), Vec::set1(-127)), Vec::set1(127)).store(rounded + i);
-    int32_t part[2] = {0, 0};
-    for (int i = 0; i < kBlock; ++i) {
-      const int32_t code = static_cast<int32_t>(rounded[i]);
-      codes[i] = static_cast<int8_t>(code);
-      part[i / 16] += code;
-    }
+    const int32_t part[2] = {round_16(x, inverse, codes), round_16(x + 16, inverse, codes + 16)};
     const int64_t at = row * blocks + b;
     q.scales[at] = scale;
     const int32_t sums[3] = {part[0], part[1], part[0] + part[1]};

@@ -22,9 +22,6 @@ template <int kBits>
 inline Register shift_left16(Register a) { return _mm512_slli_epi16(a, kBits); }
 inline Register zero_register() { return _mm512_setzero_si512(); }
 inline Register add32(Register a, Register b) { return _mm512_add_epi32(a, b); }
-inline Register sub32(Register a, Register b) { return _mm512_sub_epi32(a, b); }
-template <int kBits>
-inline Register shift_left32(Register a) { return _mm512_slli_epi32(a, kBits); }
 inline Vec to_float(Register a) { return {_mm512_cvtepi32_ps(a)}; }
 inline Register add16(Register a, Register b) { return _mm512_add_epi16(a, b); }
 inline Register pairs_u8_s8(Register u, Register s) { return _mm512_maddubs_epi16(u, s); }
@@ -43,6 +40,13 @@ inline Vec load_u8(const void* p) {
 inline Vec load_i8(const void* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
 }
+// 16 codes: x * inverse to the nearest whole number, cut to [-127, 127]. Returns their sum.
+inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
+  const Vec rounded = min(max(Vec::load(x) * inverse, Vec::set1(-127)), Vec::set1(127));
+  const __m512i whole = _mm512_cvtps_epi32(rounded.v);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), _mm512_cvtepi32_epi8(whole));
+  return _mm512_reduce_add_epi32(whole);
+}
 #elif defined(SUMI_AVX2)
 using Register = __m256i;
 inline Register load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -57,9 +61,6 @@ template <int kBits>
 inline Register shift_left16(Register a) { return _mm256_slli_epi16(a, kBits); }
 inline Register zero_register() { return _mm256_setzero_si256(); }
 inline Register add32(Register a, Register b) { return _mm256_add_epi32(a, b); }
-inline Register sub32(Register a, Register b) { return _mm256_sub_epi32(a, b); }
-template <int kBits>
-inline Register shift_left32(Register a) { return _mm256_slli_epi32(a, kBits); }
 inline Vec to_float(Register a) { return {_mm256_cvtepi32_ps(a)}; }
 inline Register add16(Register a, Register b) { return _mm256_add_epi16(a, b); }
 inline Register pairs_u8_s8(Register u, Register s) { return _mm256_maddubs_epi16(u, s); }
@@ -74,6 +75,19 @@ inline Vec load_u8(const void* p) {
 }
 inline Vec load_i8(const void* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
+}
+inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
+  const Vec low = min(max(Vec::load(x) * inverse, Vec::set1(-127)), Vec::set1(127));
+  const Vec high = min(max(Vec::load(x + 8) * inverse, Vec::set1(-127)), Vec::set1(127));
+  const __m256i a = _mm256_cvtps_epi32(low.v), b = _mm256_cvtps_epi32(high.v);
+  // Packing goes by halves of a register: the permutation puts them in order.
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(codes),
+                   _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+  const __m256i eight = _mm256_add_epi32(a, b);
+  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
+  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
+  return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
 }
 #else
 struct Register {
@@ -116,9 +130,6 @@ template <int kBits>
 inline Register shift_right16(Register a) { SUMI_BYTES(a.byte[i] >> kBits); }
 template <int kBits>
 inline Register shift_left16(Register a) { SUMI_BYTES(a.byte[i] << kBits); }
-inline Register sub32(Register a, Register b) { SUMI_WORDS(a.lane(i) - b.lane(i)); }
-template <int kBits>
-inline Register shift_left32(Register a) { SUMI_WORDS(a.lane(i) * (1 << kBits)); }
 inline Vec to_float(Register a) {
   Vec r;
   for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = static_cast<float>(a.lane(i));
@@ -152,9 +163,27 @@ inline Vec load_i8(const void* p) {
   for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = static_cast<const int8_t*>(p)[i];
   return r;
 }
+inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
+  int32_t sum = 0;
+  for (int i = 0; i < 16; i += Vec::kWidth) {
+    const Vec rounded = round(min(max(Vec::load(x + i) * inverse, Vec::set1(-127)), Vec::set1(127)));
+    for (int j = 0; j < Vec::kWidth; ++j) {
+      codes[i + j] = static_cast<int8_t>(rounded.v[j]);
+      sum += codes[i + j];
+    }
+  }
+  return sum;
+}
 #undef SUMI_BYTES
 #undef SUMI_WORDS
 #endif
+
+// Asks for a cache line that will be read soon; any address is allowed.
+inline void prefetch(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p);
+#endif
+}
 
 #if defined(SUMI_VNNI)
 inline Register dot_u8_s8(Register sum, Register u, Register s) { return _mm512_dpbusd_epi32(sum, u, s); }
