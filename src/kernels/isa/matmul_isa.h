@@ -12,9 +12,9 @@ void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end);
 void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q);
 extern const MatmulKernels kMatmulKernels;
 
-// Adds the bias and writes one row's outputs of a panel, the last panel cut to n.
+// Adds the bias and writes one row's outputs of a panel (kPanel / Vec::kWidth registers), the last panel cut to n.
 inline void store_panel_row(const MatmulArgs& args, int64_t panel, int64_t row,
-                            const Vec (&total)[kPanel / Vec::kWidth]) {
+                            const Vec* total) {
   const int64_t first = panel * kPanel;
   float* y = args.y + row * args.ldy + first;
   for (int v = 0; v < kPanel / Vec::kWidth; ++v) {
