@@ -31,7 +31,7 @@ void matmul(benchmark::State& state, const SourceFormat& format, const Shape3& s
 
 [[maybe_unused]] const bool kRegistered = [] {
   for (const SourceFormat& format : source_formats())
-    for (const Shape3& shape : {Shape3{1, 2048, 2048}, Shape3{128, 1024, 2048}})
+    for (const Shape3& shape : {Shape3{1, 2048, 2048}, Shape3{256, 1024, 5632}})
       benchmark::RegisterBenchmark(
           (std::string(format.name) + "/m" + std::to_string(shape.m)).c_str(),
           [&format, shape](benchmark::State& state) { matmul(state, format, shape); });

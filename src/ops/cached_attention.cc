@@ -25,18 +25,21 @@ void KvCache::append(const Tensor& k, const Tensor& v) {
     std::memset(page.get(), 0, bytes);
     pages_.emplace_back(page, reinterpret_cast<float*>(page.get()));
   }
-  for (int64_t t = 0; t < count; ++t) {
-    const int64_t position = length_ + t, slot = position % kPage;
-    float* page = pages_[static_cast<size_t>(position / kPage)].get();
-    for (int64_t h = 0; h < heads_; ++h) {
-      float* keys = page + h * 2 * head_dim_ * kPage;
+  const float *new_keys = k.f32(), *new_values = v.f32();
+  const auto copy_head = [&](int64_t h) {
+    for (int64_t t = 0; t < count; ++t) {
+      const int64_t position = length_ + t, slot = position % kPage;
+      float* keys = pages_[static_cast<size_t>(position / kPage)].get() + h * 2 * head_dim_ * kPage;
       float* values = keys + head_dim_ * kPage;
-      const float* from = k.f32() + t * row + h * head_dim_;
+      const float* from = new_keys + t * row + h * head_dim_;
       for (int64_t d = 0; d < head_dim_; ++d) keys[d * kPage + slot] = from[d];
-      std::memcpy(values + slot * head_dim_, v.f32() + t * row + h * head_dim_,
+      std::memcpy(values + slot * head_dim_, new_values + t * row + h * head_dim_,
                   static_cast<size_t>(head_dim_) * sizeof(float));
     }
-  }
+  };
+  base::parallel_for(heads_, count < 8 ? heads_ : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t h = begin; h < end; ++h) copy_head(h);
+  });
   length_ += count;
 }
 
@@ -62,8 +65,12 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
     fail("cached attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);
 
   Tensor scaled = Tensor::empty(q.shape());
-  for (int64_t i = 0; i < q.numel(); ++i) scaled.f32()[i] = q.f32()[i] * options.scale;
   Tensor out = Tensor::empty(q.shape());
+  const float* queries = q.f32();
+  float *scaled_queries = scaled.f32(), *outputs = out.f32();
+  base::parallel_for(q.numel(), 1 << 14, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) scaled_queries[i] = queries[i] * options.scale;
+  });
 
   // Pointers to the keys and values of each head in each page.
   const size_t pages = cache.pages().size();
@@ -98,8 +105,8 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
     args.values = values.data() + static_cast<size_t>(h) * pages;
     for (int64_t r = 0; r < args.rows; ++r) {
       const int64_t t = (begin + r) / group, head = h * group + (begin + r) % group;
-      args.q[r] = scaled.f32() + (t * heads + head) * head_dim;
-      args.out[r] = out.f32() + (t * heads + head) * head_dim;
+      args.q[r] = scaled_queries + (t * heads + head) * head_dim;
+      args.out[r] = outputs + (t * heads + head) * head_dim;
       args.last[r] = options.query_offset + t;
       args.first[r] = options.window > 0 ? std::max<int64_t>(0, args.last[r] - options.window + 1) : 0;
       args.slope[r] = options.alibi_slopes.empty() ? 0 : options.alibi_slopes[static_cast<size_t>(head)];

@@ -37,6 +37,8 @@ SourceKind source_kind(DType dtype) {
   }
 }
 
+constexpr int64_t kPiecesPerThread = 8;
+
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
   thread_local std::shared_ptr<std::byte> memory;
@@ -192,7 +194,15 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
       first_row += matrix.n;
     }
   };
-  base::parallel_for(panels, 1, run);
+  if (args.m < 6) {
+    base::parallel_for(panels, 1, run);
+    return y;
+  }
+  // Handed out in pieces, so that a thread whose processor is busy elsewhere does not hold up the others.
+  const int64_t pieces = int64_t{base::num_threads()} * kPiecesPerThread;
+  const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);  // kernels take panels in pairs
+  base::parallel_tasks((panels + grain - 1) / grain,
+                       [&](int64_t task) { run(task * grain, std::min(panels, (task + 1) * grain)); });
   return y;
 }
 
