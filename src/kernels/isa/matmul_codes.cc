@@ -208,7 +208,7 @@ SUMI_INLINE void add_block(const PanelPointers (&p)[kPanels], const MatmulArgs& 
 
 // How far ahead of the products a panel's memory is asked for: panels lie one after the other, and the processor's
 // own prefetching stops at the end of each page of 4 KB.
-constexpr int64_t kPrefetchBytes = 4096;
+constexpr int64_t kPrefetchBytes = 2048;
 
 template <CodeKind kCode, ScaleKind kScale, int kRows, int kPanels>
 void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
