@@ -17,6 +17,7 @@ namespace sumi::base {
 
 namespace {
 constexpr size_t kHugePage = size_t{2} << 20;
+constexpr size_t kStretch = size_t{64} << 20;  // pages of it that are never touched take no memory
 }
 
 std::shared_ptr<std::byte> allocate(size_t bytes) {
@@ -30,6 +31,19 @@ std::shared_ptr<std::byte> allocate(size_t bytes) {
   if (huge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
   return std::shared_ptr<std::byte>(static_cast<std::byte*>(memory),
                                     [](std::byte* p) { std::free(p); });
+}
+
+std::shared_ptr<std::byte> Arena::allocate(size_t bytes) {
+  if (bytes > kStretch / 4) return base::allocate(bytes);  // large enough for pages of its own
+  const size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+  if (rounded > size_ - used_) {
+    stretch_ = base::allocate(kStretch);
+    size_ = kStretch;
+    used_ = 0;
+  }
+  std::byte* block = stretch_.get() + used_;
+  used_ += rounded;
+  return {stretch_, block};
 }
 
 MappedFile::MappedFile(const std::string& path) : path_(path) {

@@ -14,6 +14,18 @@ inline constexpr size_t kAlignment = 64;  // a cache line and an AVX-512 registe
 // bytes may be 0. Throws Error naming the size when memory is short.
 std::shared_ptr<std::byte> allocate(size_t bytes);
 
+// Memory for many blocks that live about as long as each other, such as a model's weights: cut from large stretches
+// of huge pages one after the other. A stretch is freed with the last of its blocks.
+class Arena {
+ public:
+  // Like allocate() above.
+  std::shared_ptr<std::byte> allocate(size_t bytes);
+
+ private:
+  std::shared_ptr<std::byte> stretch_;
+  size_t used_ = 0, size_ = 0;
+};
+
 // A file mapped read-only for the life of the object.
 class MappedFile {
  public:

@@ -167,7 +167,7 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
     weights.push_back(matrix(parts[i], n[i], k));
     total += n[i];
   }
-  auto packed = std::make_shared<const ops::PackedWeight>(weights, options_.compute);
+  auto packed = std::make_shared<const ops::PackedWeight>(weights, options_.compute, &arena_);
   memory_bytes_ += packed->bytes();
   for (const WeightName& part : parts) done(part.file + ".weight");
   Tensor joined;
@@ -185,7 +185,7 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
 Linear WeightLoader::tied(const WeightName& name, const Embedding& embedding) {
   if (options_.trainable) return Linear({{embedding.table(), Tensor()}});
   auto packed = std::make_shared<const ops::PackedWeight>(std::vector<Tensor>{embedding.table()},
-                                                          options_.compute);
+                                                          options_.compute, &arena_);
   memory_bytes_ += packed->bytes();
   done(name.file + ".weight");
   return Linear(std::move(packed), Tensor());

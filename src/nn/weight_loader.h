@@ -67,6 +67,7 @@ class WeightLoader {
   const formats::TensorSource& source_;
   LoadOptions options_;
   Parameters parameters_;
+  base::Arena arena_;  // for packed weights
   size_t memory_bytes_ = 0;
   int64_t total_bytes_ = 0, done_bytes_ = 0;
 };

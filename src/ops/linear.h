@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/memory.h"
 #include "kernels/packed_matrix.h"
 #include "tensor/tensor.h"
 
@@ -21,8 +22,9 @@ class PackedWeight {
   };
 
   // Packs the rows of `parts` [Ni, K] (f32, f16, bf16 or block-quantized) under one another, e.g.
-  // query, key and value of an attention. The parts may be of different types.
-  PackedWeight(const std::vector<Tensor>& parts, Compute compute);
+  // query, key and value of an attention. The parts may be of different types. The memory comes from
+  // the arena, if one is given.
+  PackedWeight(const std::vector<Tensor>& parts, Compute compute, base::Arena* arena = nullptr);
 
   int64_t n() const { return n_; }  // output features
   int64_t k() const { return k_; }  // input features

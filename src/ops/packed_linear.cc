@@ -121,7 +121,7 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
 
 }  // namespace
 
-PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute) {
+PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute, base::Arena* arena) {
   for (const Tensor& part : parts) {
     if (part.dim() != 2)
       fail("packing a weight: expected [N, K], found {}", tensor::shape_string(part.shape()));
@@ -133,7 +133,7 @@ PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute) {
     if (compute == Compute::f32) matrix = kernels::packed_layout_as(CodeKind::f32, part.size(0), k_);
     else if (compute == Compute::bf16) matrix = kernels::packed_layout_as(CodeKind::bf16, part.size(0), k_);
     else matrix = kernels::packed_layout(kind, part.size(0), k_);
-    std::shared_ptr<std::byte> memory = base::allocate(matrix.bytes());
+    std::shared_ptr<std::byte> memory = arena ? arena->allocate(matrix.bytes()) : base::allocate(matrix.bytes());
     const size_t row_bytes = static_cast<size_t>(tensor::byte_count({k_}, part.dtype()));
     base::parallel_for(matrix.panels(), 1, [&](int64_t begin, int64_t end) {
       kernels::pack_panels(matrix, kind, part.bytes(), row_bytes, begin, end, memory.get());
