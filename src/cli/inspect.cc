@@ -9,7 +9,7 @@
 #include "cli/verbs.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
-#include "formats/safetensors.h"
+#include "formats/weights_folder.h"
 #include "models/language/family.h"
 
 namespace sumi::cli {
@@ -53,7 +53,6 @@ Summary summarize(const std::string& path) {
   summary.path = path;
   if (std::filesystem::is_directory(path)) {
     const models::Config config = models::Config::read(path + "/config.json");
-    summary.format = "safetensors folder";
     const std::vector<std::string> names = config.get_strings("architectures");
     summary.architecture = names.empty() ? config.get_string("model_type", "unknown") : names[0];
     summary.chat_template = folder_template(path);
@@ -62,7 +61,11 @@ Summary summarize(const std::string& path) {
     } catch (const Error& error) {
       summary.unsupported = error.what();
     }
-    summary.source = formats::open_safetensors_folder(path);
+    summary.source = formats::open_weights_folder(path);
+    const std::vector<formats::TensorInfo>& tensors = summary.source->tensors();
+    const bool torch =
+        !tensors.empty() && std::filesystem::path(tensors.front().file).extension() == ".bin";
+    summary.format = torch ? "PyTorch folder" : "safetensors folder";
     return summary;
   }
   auto file = std::make_unique<formats::GgufFile>(path);

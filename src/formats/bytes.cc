@@ -44,4 +44,17 @@ void fail_if_known_stranger(const std::string& path, std::string_view start) {
   if (begins("PK\x03\x04")) fail("{}: this is a zip archive (a PyTorch checkpoint?)", path);
 }
 
+Tensor tensor_in_file(const std::shared_ptr<base::MappedFile>& file, uint64_t offset,
+                      const Shape& shape, DType dtype) {
+  const std::byte* data = file->data() + offset;
+  const auto address = reinterpret_cast<uintptr_t>(data);
+  if (address % static_cast<uintptr_t>(dtype_block_bytes(dtype)) == 0)
+    return Tensor::view_of(file, data, shape, dtype);
+  // Some writers do not align the data; elements must be, so such a tensor is copied.
+  Tensor copy = Tensor::empty(shape, dtype);
+  const size_t bytes = static_cast<size_t>(copy.nbytes());
+  if (bytes > 0) std::memcpy(copy.bytes(), data, bytes);
+  return copy;
+}
+
 }  // namespace sumi::formats

@@ -5,11 +5,13 @@
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/error.h"
+#include "base/memory.h"
 #include "tensor/tensor.h"
 
 namespace sumi::formats {
@@ -26,6 +28,11 @@ std::optional<uint64_t> checked_byte_count(const Shape& shape, DType dtype);
 // a web page, a zip archive); returns otherwise. For readers whose magic number did not match.
 void fail_if_known_stranger(const std::string& path, std::string_view start);
 
+// Elements at `offset` of a file, which the caller has checked to hold them: a view, or a copy
+// where they are not aligned to their size.
+Tensor tensor_in_file(const std::shared_ptr<base::MappedFile>& file, uint64_t offset,
+                      const Shape& shape, DType dtype);
+
 // Little-endian values in order. Each read names its field, for the message when the data ends.
 class ByteCursor {
  public:
@@ -34,6 +41,9 @@ class ByteCursor {
 
   size_t position() const { return position_; }
   size_t remaining() const { return size_ - position_; }
+  std::string_view rest() const {
+    return {reinterpret_cast<const char*>(data_ + position_), remaining()};
+  }
 
   template <class T>
   T read(const char* field) {

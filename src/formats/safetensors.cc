@@ -1,7 +1,6 @@
 #include "formats/safetensors.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <tuple>
 
@@ -122,16 +121,7 @@ size_t SafetensorsFile::index_of(const std::string& name) const {
 
 Tensor SafetensorsFile::get(const std::string& name) const {
   const size_t i = index_of(name);
-  const TensorInfo& info = tensors_[i];
-  const std::byte* data = file_->data() + offsets_[i];
-  const auto address = reinterpret_cast<uintptr_t>(data);
-  if (address % static_cast<uintptr_t>(dtype_block_bytes(info.dtype)) == 0)
-    return Tensor::view_of(file_, data, info.shape, info.dtype);
-  // Some writers do not align the data; elements must be, so such a tensor is copied.
-  Tensor copy = Tensor::empty(info.shape, info.dtype);
-  const size_t bytes = static_cast<size_t>(copy.nbytes());
-  if (bytes > 0) std::memcpy(copy.bytes(), data, bytes);
-  return copy;
+  return tensor_in_file(file_, offsets_[i], tensors_[i].shape, tensors_[i].dtype);
 }
 
 void SafetensorsFile::release(const std::string& name) const {

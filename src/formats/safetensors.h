@@ -1,4 +1,4 @@
-// safetensors files: one, or several listed by model.safetensors.index.json.
+// safetensors files.
 // Format: huggingface/safetensors README. The header is capped at 100 MB, as in the reference;
 // spans must be inside the file, ordered, without overlap or hole, and equal to shape times element
 // size.
@@ -38,11 +38,6 @@ class SafetensorsFile : public TensorSource {
   std::unordered_map<std::string, size_t> index_;
   std::map<std::string, std::string> metadata_;
 };
-
-// The weights of a Hugging Face folder: model.safetensors, or the shards of
-// model.safetensors.index.json (whose file names must be plain names inside the folder). Throws
-// Error naming what is missing.
-std::unique_ptr<TensorSource> open_safetensors_folder(const std::string& folder);
 
 // Writes tensors (name, tensor) to a file: temporary name first, then renamed.
 void write_safetensors(const std::string& path,

@@ -4,7 +4,7 @@
 
 #include "base/error.h"
 #include "formats/gguf.h"
-#include "formats/safetensors.h"
+#include "formats/weights_folder.h"
 #include "models/language/decoder.h"
 #include "models/language/family.h"
 
@@ -60,7 +60,7 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
   files.architecture = family.name;
   const DecoderSpec spec = family.from_config(config);
   check_spec(spec, config.file());
-  const std::unique_ptr<formats::TensorSource> source = formats::open_safetensors_folder(folder);
+  const std::unique_ptr<formats::TensorSource> source = formats::open_weights_folder(folder);
   files.model =
       std::make_unique<Decoder>(spec, family.weights, *source, false, load_options(options));
   if (formats::file_exists(folder + "/tokenizer.json"))

@@ -141,6 +141,17 @@ TEST(Decoder, LongPromptsGoThroughInChunks) {
   EXPECT_THROW(files.model->forward(std::vector<int32_t>{1}, *state, LogitsFor::last), Error);
 }
 
+TEST(Decoder, PyTorchFilesGiveTheSameBits) {
+  for (const std::string name : {"gpt2", "llama_tied"}) {
+    const std::vector<int32_t> ids = Expected(name).ids("prompt_ids");
+    const LanguageModelFiles expected = open_case(name, ComputeType::automatic);
+    const LanguageModelFiles found = open_case(name + "_bin", ComputeType::automatic);
+    EXPECT_TRUE(same_bits(logits_in_pieces(*found.model, ids, ids.size()),
+                          logits_in_pieces(*expected.model, ids, ids.size())))
+        << name;
+  }
+}
+
 TEST(Decoder, StateGoesBackAndOn) {
   const Expected expected("mistral");
   const LanguageModelFiles files = open_case("mistral", ComputeType::automatic);

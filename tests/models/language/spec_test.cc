@@ -2,6 +2,7 @@
 // compute attention by different code, and must agree.
 #include <functional>
 
+#include "formats/weights_folder.h"
 #include "models/language/decoder.h"
 #include "models/language/family.h"
 #include "reference.h"
@@ -19,7 +20,7 @@ class SpecVariant : public testing::TestWithParam<Variant> {};
 TEST_P(SpecVariant, CachedAndUncachedAgreeAndDifferFromPlain) {
   const Config config = Config::read(case_folder("llama") + "/config.json");
   const Family& family = family_for(config);
-  const auto source = formats::open_safetensors_folder(case_folder("llama"));
+  const auto source = formats::open_weights_folder(case_folder("llama"));
   const DecoderSpec plain = family.from_config(config);
   DecoderSpec changed = plain;
   GetParam().change(changed);
@@ -61,7 +62,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(Spec, LogitScaleAndSoftcapAreApplied) {
   const Config config = Config::read(case_folder("llama") + "/config.json");
   const Family& family = family_for(config);
-  const auto source = formats::open_safetensors_folder(case_folder("llama"));
+  const auto source = formats::open_weights_folder(case_folder("llama"));
   DecoderSpec spec = family.from_config(config);
   spec.logit_scale = 0.5f;
   spec.logit_softcap = 2;

@@ -1,3 +1,5 @@
+#include "formats/weights_folder.h"
+
 #include <gtest/gtest.h>
 
 #include <string>
@@ -9,7 +11,7 @@ namespace sumi::formats {
 namespace {
 
 // Two shards with tensors a, b (of values 1, 2) and c (3).
-class SafetensorsFolder : public testing::Test {
+class WeightsFolder : public testing::Test {
  protected:
   void SetUp() override {
     write_safetensors(folder_.file("one.safetensors"),
@@ -21,15 +23,15 @@ class SafetensorsFolder : public testing::Test {
   }
   std::string index_error(const std::string& map) {
     write_index(map);
-    return error_of([&] { open_safetensors_folder(folder_.path()); });
+    return error_of([&] { open_weights_folder(folder_.path()); });
   }
 
   TemporaryFolder folder_;
 };
 
-TEST_F(SafetensorsFolder, OpensShards) {
+TEST_F(WeightsFolder, OpensShards) {
   write_index(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})");
-  const auto source = open_safetensors_folder(folder_.path());
+  const auto source = open_weights_folder(folder_.path());
   EXPECT_EQ(source->describe(), folder_.path());
   EXPECT_EQ(source->tensors().size(), 3u);
   EXPECT_TRUE(source->has("b"));
@@ -41,16 +43,36 @@ TEST_F(SafetensorsFolder, OpensShards) {
   expect_mentions(error_of([&] { source->get("d"); }), "no tensor named \"d\"");
 }
 
-TEST_F(SafetensorsFolder, PrefersTheSingleFile) {
+TEST_F(WeightsFolder, PrefersTheSingleFile) {
   write_index("{}");
   write_safetensors(folder_.file("model.safetensors"), {{"s", Tensor::full({1}, 4)}});
-  const auto source = open_safetensors_folder(folder_.path());
+  const auto source = open_weights_folder(folder_.path());
   EXPECT_EQ(source->get("s").to_vector(), std::vector<float>{4});
 }
 
-TEST_F(SafetensorsFolder, RefusesBrokenIndexes) {
-  expect_mentions(error_of([&] { open_safetensors_folder(folder_.path()); }),
-                  "neither model.safetensors nor");
+TEST_F(WeightsFolder, PyTorchFilesComeAfterSafetensors) {
+  const auto copy = [&](const std::string& from, const std::string& to) {
+    std::filesystem::copy_file(std::string(SUMI_TEST_DATA) + "/formats/torch/" + from,
+                               folder_.file(to));
+  };
+  copy("training.pt", "shard.bin");
+  folder_.write("pytorch_model.bin.index.json",
+                R"({"weight_map":{"weight":"shard.bin","bias":"shard.bin"}})");
+  EXPECT_EQ(open_weights_folder(folder_.path())->get("weight").to_vector(),
+            (std::vector<float>{0, 1, 2, 3, 4, 5}));
+  folder_.write("pytorch_model.bin.index.json", R"({"weight_map":{"weight":"one.safetensors"}})");
+  expect_mentions(error_of([&] { open_weights_folder(folder_.path()); }),
+                  "one.safetensors: this is not a PyTorch checkpoint");
+  copy("types.pt", "pytorch_model.bin");
+  EXPECT_EQ(open_weights_folder(folder_.path())->tensors().size(), 20u);
+  write_index(R"({"a":"one.safetensors","b":"one.safetensors"})");
+  EXPECT_EQ(open_weights_folder(folder_.path())->tensors().size(), 2u);
+}
+
+TEST_F(WeightsFolder, RefusesBrokenIndexes) {
+  expect_mentions(error_of([&] { open_weights_folder(folder_.path()); }),
+                  "no weights; looked for model.safetensors, model.safetensors.index.json, "
+                  "pytorch_model.bin, pytorch_model.bin.index.json");
   expect_mentions(index_error("{}"), "weight_map is empty");
   expect_mentions(index_error("[]"), "weight_map: expected an object, found an array");
   expect_mentions(index_error("null"), "weight_map is missing");
@@ -66,7 +88,7 @@ TEST_F(SafetensorsFolder, RefusesBrokenIndexes) {
                   "tensor \"b\" is in one.safetensors but not in weight_map");
 }
 
-TEST_F(SafetensorsFolder, RefusesNamesThatLeaveTheFolder) {
+TEST_F(WeightsFolder, RefusesNamesThatLeaveTheFolder) {
   for (const char* name : {"../one.safetensors", "/etc/passwd", "sub/one.safetensors", "..", ".",
                            "", "c:one.safetensors", "sub\\\\one.safetensors",
                            "one.safetensors\\u0000", "one\\nsafetensors", ".hidden"})
@@ -74,7 +96,7 @@ TEST_F(SafetensorsFolder, RefusesNamesThatLeaveTheFolder) {
                     "expected a plain file name inside the folder");
 }
 
-TEST_F(SafetensorsFolder, BrokenShardIsNamed) {
+TEST_F(WeightsFolder, BrokenShardIsNamed) {
   folder_.write("two.safetensors", "x");
   expect_mentions(
       index_error(R"({"a":"one.safetensors","b":"one.safetensors","c":"two.safetensors"})"),
