@@ -25,7 +25,7 @@ TEST(GgufWriter, RoundTrip) {
   writer.set_uint64("u64", ~uint64_t{0});
   writer.set_float32("f32", 1e-5f);
   writer.set_bool("bool", true);
-  writer.set_strings("strings", {"a", "", std::string_view("b\0c", 3)});
+  writer.set_strings("strings", {"a", "", std::string("b\0c", 3)});
   writer.set_int32s("ints", {1, -1});
   writer.set_float32s("floats", {0.25f});
   writer.set("copied", GgufValue(std::vector<bool>{true, false, true}));
@@ -45,7 +45,7 @@ TEST(GgufWriter, RoundTrip) {
   EXPECT_EQ(file.get_float("f32"), static_cast<double>(1e-5f));
   EXPECT_TRUE(file.get_bool("bool", false));
   EXPECT_EQ(file.get_strings("strings"),
-            (std::vector<std::string_view>{"a", "", std::string_view("b\0c", 3)}));
+            (std::vector<std::string_view>{"a", "", std::string("b\0c", 3)}));
   EXPECT_EQ(file.get_ints("ints"), (std::vector<int64_t>{1, -1}));
   EXPECT_EQ(file.get_floats("floats"), (std::vector<double>{0.25}));
   EXPECT_EQ(std::get<std::vector<bool>>(file.value("copied")),

@@ -182,3 +182,4 @@ inline int _mm512_reduce_add_epi32(__m512i a) {
   return sum;
 }
 inline void _mm_storeu_si128(__m128i* p, __m128i a) { std::memcpy(p, &a, 16); }
+inline void _mm512_storeu_si512(void* p, __m512i a) { std::memcpy(p, &a, 64); }

@@ -21,7 +21,7 @@ inline void clear(Vec (&total)[kRows][kVectors]) {
 
 template <int kRows>
 inline void store(const MatmulArgs& args, int64_t panel, int64_t row, const Vec (&total)[kRows][kVectors]) {
-  for (int r = 0; r < kRows; ++r) store_panel_row(args, panel, row + r, total[r]);
+  for (int r = 0; r < kRows; ++r) store_panel_row(args, args.bias, panel, row + r, total[r]);
 }
 
 template <CodeKind kCode, int kRows>

@@ -11,6 +11,7 @@ inline constexpr int kRegisterBytes = 4 * Vec::kWidth;
 #if defined(SUMI_AVX512)
 using Register = __m512i;
 inline Register load_bytes(const void* p) { return _mm512_loadu_si512(p); }
+inline void store_bytes(void* p, Register a) { _mm512_storeu_si512(p, a); }
 inline Register splat32(int32_t x) { return _mm512_set1_epi32(x); }
 inline Register splat8(char x) { return _mm512_set1_epi8(x); }
 inline Register bit_and(Register a, Register b) { return _mm512_and_si512(a, b); }
