@@ -71,6 +71,8 @@ int run_bench(const Flags& flags) {
 
   std::mt19937 random(1);
   std::vector<double> prefill_speeds, decode_speeds;
+  double bytes_read =
+      0;  // by one token: every weight it multiplies, and the state (mean over the run)
   for (int64_t round = 0; round <= flags.repeat; ++round) {  // round 0 warms up and does not count
     std::vector<int32_t> ids(static_cast<size_t>(prompt));
     for (int32_t& id : ids)
@@ -80,17 +82,22 @@ int run_bench(const Flags& flags) {
     Tensor logits = model.forward(ids, *state, models::LogitsFor::last);
     const double prefill_ms = ms_since(start);
     start = std::chrono::steady_clock::now();
+    size_t state_bytes = 0;
     for (int64_t i = 0; i < flags.decode; ++i) {
       const int32_t id = most_likely(logits);
       logits = model.forward({&id, 1}, *state, models::LogitsFor::last);
+      state_bytes += state->bytes();
     }
     const double decode_ms = ms_since(start);
+    if (flags.decode > 0)
+      bytes_read = static_cast<double>(model.bytes_read_per_token()) +
+                   static_cast<double>(state_bytes) / static_cast<double>(flags.decode);
     if (round == 0) continue;
     prefill_speeds.push_back(static_cast<double>(prompt) / prefill_ms * 1000);
     decode_speeds.push_back(static_cast<double>(flags.decode) / decode_ms * 1000);
   }
   const double prefill = median(prefill_speeds), decode = median(decode_speeds);
-  const double gigabytes = static_cast<double>(model.bytes_read_per_token()) * decode / 1e9;
+  const double gigabytes = bytes_read * decode / 1e9;
   const double peak_mb = static_cast<double>(base::peak_memory_bytes()) / 1e6;
   const double weights_mb = static_cast<double>(model.weight_bytes()) / 1e6;
 
@@ -103,13 +110,13 @@ int run_bench(const Flags& flags) {
     object["load_ms"] = opened.load_ms;
     object["weight_bytes"] = model.weight_bytes();
     object["peak_memory_bytes"] = base::peak_memory_bytes();
-    object["bytes_read_per_token"] = model.bytes_read_per_token();
     if (flags.prefill > 0)
       object["prefill"] = {
           {"tokens", prompt}, {"tokens_per_second", prefill}, {"runs", prefill_speeds}};
     if (flags.decode > 0)
       object["decode"] = {{"tokens", flags.decode},
                           {"tokens_per_second", decode},
+                          {"bytes_read_per_token", bytes_read},
                           {"gigabytes_per_second", gigabytes},
                           {"runs", decode_speeds}};
     write_json(object);
@@ -122,9 +129,8 @@ int run_bench(const Flags& flags) {
     write_out(fmt::format("prefill   {:10.1f} tokens/s   ({} tokens, median of {})\n", prefill,
                           prompt, flags.repeat));
   if (flags.decode > 0)
-    write_out(fmt::format(
-        "decode    {:10.1f} tokens/s   ({} tokens, median of {}; {:.1f} GB/s of weights)\n", decode,
-        flags.decode, flags.repeat, gigabytes));
+    write_out(fmt::format("decode    {:10.1f} tokens/s   ({} tokens, median of {}; {:.1f} GB/s)\n",
+                          decode, flags.decode, flags.repeat, gigabytes));
   write_out(
       fmt::format("memory    {:10.0f} MB at most (weights {:.0f} MB)\n", peak_mb, weights_mb));
   return 0;
@@ -154,9 +160,9 @@ void add_bench(CLI::App& app, Run& run) {
   add_threads_flag(*verb, flags->compute);
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer(
-      "Each run uses new random token ids. Speeds are medians. GB/s is the bytes of weights that "
-      "one token\n"
-      "reads, times tokens per second.\n\n"
+      "Each run uses new random token ids. Speeds are medians. GB/s is what one token reads "
+      "(weights\n"
+      "and cached keys and values) times tokens per second.\n\n"
       "Examples:\n"
       "  sumi bench model.gguf\n"
       "  sumi bench model.gguf --prefill 2048 --decode 0 --threads 2 --json\n"
