@@ -260,6 +260,7 @@ void GgufFile::read_tensor_infos(ByteCursor& cursor, uint64_t count) {
 }
 
 void GgufFile::place_tensors(size_t header_bytes) {
+  header_bytes_ = header_bytes;
   const int64_t alignment = get_int("general.alignment", kGgufDefaultAlignment);
   if (alignment < kGgufMinAlignment || alignment > kGgufMaxAlignment ||
       (alignment & (alignment - 1)) != 0)
@@ -309,6 +310,8 @@ Tensor GgufFile::get(const std::string& name) const {
   const size_t i = index_of(name);
   return Tensor::view_of(file_, file_->data() + offsets_[i], tensors_[i].shape, tensors_[i].dtype);
 }
+
+void GgufFile::release_header() const { file_->drop(0, header_bytes_); }
 
 void GgufFile::release(const std::string& name) const {
   const size_t i = index_of(name);

@@ -36,6 +36,9 @@ class GgufFile : public TensorSource {
   Tensor get(const std::string& name) const override;
   void release(const std::string& name) const override;
 
+  // Gives back the memory of the header's pages; array strings are read from the file again when looked at.
+  void release_header() const;
+
   uint32_t version() const { return version_; }
   const std::vector<std::string>& keys() const { return keys_; }  // in file order
   bool has_key(const std::string& key) const { return metadata_.count(key) > 0; }
@@ -63,6 +66,7 @@ class GgufFile : public TensorSource {
   std::string path_;
   std::shared_ptr<base::MappedFile> file_;
   uint32_t version_ = 0;
+  size_t header_bytes_ = 0;
   std::vector<std::string> keys_;
   std::unordered_map<std::string, GgufValue> metadata_;
   std::vector<TensorInfo> tensors_;
