@@ -145,6 +145,12 @@ std::unique_ptr<text::Tokenizer> open_model_tokenizer(const std::string& model) 
   return text::open_tokenizer(path);
 }
 
+bool given(const SamplingFlags& flags) {
+  return flags.temperature || flags.top_p || flags.min_p || flags.typical_p ||
+         flags.repetition_penalty || flags.frequency_penalty || flags.presence_penalty ||
+         flags.top_k || flags.seed || !flags.logit_bias.empty();
+}
+
 void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
   const char* group = "Sampling (not given: what the model's files suggest)";
   verb.add_option("--temperature", flags.temperature,

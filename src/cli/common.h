@@ -88,6 +88,7 @@ struct SamplingFlags {
   std::optional<uint64_t> seed;
   std::vector<std::string> logit_bias;  // "ID=BIAS"
 };
+bool given(const SamplingFlags& flags);  // whether any was
 void add_sampling_flags(CLI::App& verb, SamplingFlags& flags);
 // The seed is random when none is given. Throws CLI::ValidationError on a bias that is not
 // "ID=BIAS".

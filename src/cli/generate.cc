@@ -6,6 +6,7 @@
 #include "base/progress.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
+#include "generate/beam_search.h"
 #include "generate/chat_session.h"
 
 namespace sumi::cli {
@@ -18,6 +19,9 @@ struct Flags {
   std::string model, prompt, prompt_file, prompt_ids;
   std::optional<int64_t> max_tokens;
   int64_t logprobs = -1;
+  int64_t beams = 0, results = 1;  // beams 0: no beam search
+  double length_penalty = 1;
+  std::string early_stopping = "no";
   std::vector<std::string> stop;
   std::vector<int32_t> stop_ids;
   bool has_ids = false, ignore_eos = false, chat = false, json = false;
@@ -69,11 +73,59 @@ std::vector<int32_t> prompt_ids(const Flags& flags, const std::string& text,
                                    generate::open_chat_template(*files.tokenizer, files.path));
 }
 
+// What --beams does instead of sampling.
+int run_beams(const Flags& flags, const models::LanguageModelFiles& files,
+              const std::vector<int32_t>& ids, int64_t max_tokens) {
+  generate::BeamOptions options;
+  options.beams = flags.beams;
+  options.results = flags.results;
+  options.max_tokens = max_tokens;
+  options.length_penalty = flags.length_penalty;
+  options.early_stopping = flags.early_stopping == "yes"     ? generate::EarlyStopping::yes
+                           : flags.early_stopping == "never" ? generate::EarlyStopping::never
+                                                             : generate::EarlyStopping::no;
+  options.end_ids = flags.stop_ids;
+  if (!flags.ignore_eos && files.tokenizer)
+    options.end_ids.insert(options.end_ids.end(), files.tokenizer->end_ids.begin(),
+                           files.tokenizer->end_ids.end());
+  options.cancel = &interrupted();
+  catch_interrupts();
+  const std::vector<generate::BeamText> texts = generate::beam_search(*files.model, ids, options);
+  release_interrupts();
+  const bool cancelled = interrupted();
+  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  for (const generate::BeamText& text : texts) {
+    const std::vector<int32_t> kept(text.ids.begin(), text.ids.end() - (text.ended ? 1 : 0));
+    std::string shown;
+    if (files.tokenizer)
+      shown = files.tokenizer->decode(kept, true);
+    else
+      for (size_t i = 0; i < text.ids.size(); ++i)
+        shown += fmt::format("{}{}", i ? "," : "", text.ids[i]);
+    if (!flags.json)
+      write_out(shown + "\n");
+    else
+      list.push_back({{"ids", text.ids},
+                      {"text", files.tokenizer ? shown : ""},
+                      {"score", text.score},
+                      {"finish_reason", text.ended ? "stop" : "length"}});
+  }
+  if (flags.json) write_json({{"prompt_ids", ids}, {"texts", list}});
+  return cancelled ? 130 : 0;
+}
+
 int run_generate(const Flags& flags, int prompts) {
   if (prompts != 1)
     throw CLI::RequiredError("exactly one of --prompt, --prompt-file and --prompt-ids");
   if (flags.chat && flags.has_ids)
     throw CLI::ValidationError("--chat", "needs a prompt as text, not --prompt-ids");
+  if (flags.beams > 0 && (flags.logprobs >= 0 || !flags.stop.empty() || given(flags.sampling)))
+    throw CLI::ValidationError("--beams", "goes with no sampling option, --stop or --logprobs");
+  if (flags.beams == 0 && flags.results > 1)
+    throw CLI::ValidationError("--results", "needs --beams");
+  if (flags.beams > 0 && flags.results > flags.beams)
+    throw CLI::ValidationError(
+        "--results", fmt::format("expected at most {}, the number of beams", flags.beams));
   if (flags.logprobs >= 0 && !flags.json) throw CLI::ValidationError("--logprobs", "needs --json");
   // What can be wrong is found before the weights are loaded.
   if (flags.has_ids) parse_ids(flags.prompt_ids, "--prompt-ids");
@@ -94,6 +146,7 @@ int run_generate(const Flags& flags, int prompts) {
   const std::vector<int32_t> ids = prompt_ids(flags, text, files);
   options.max_tokens = flags.max_tokens.value_or(std::min(
       kDefaultMaxTokens, generate::room_after(*files.model, static_cast<int64_t>(ids.size()))));
+  if (flags.beams > 0) return run_beams(flags, files, ids, options.max_tokens);
   options.cancel = &interrupted();
   auto progress = std::make_unique<base::Progress>("reading the prompt");
   options.prefill_progress = [&](double fraction) { progress->update(fraction); };
@@ -154,6 +207,23 @@ void add_generate(CLI::App& app, Run& run) {
       ->type_name("ID");
   verb->add_flag("--ignore-eos", flags->ignore_eos, "Go on when the model ends the text");
   add_sampling_flags(*verb, flags->sampling);
+  verb->add_option("--beams", flags->beams,
+                   "Search for the most likely text with this many beams, without sampling")
+      ->check(in_range<int64_t>(1, 1024))
+      ->type_name("N");
+  verb->add_option("--results", flags->results, "With --beams: print this many texts, best first")
+      ->check(in_range<int64_t>(1, 1024))
+      ->type_name("N");
+  verb->add_option("--length-penalty", flags->length_penalty,
+                   "With --beams: texts are ranked by log-probability / length^X (default: 1)")
+      ->check(in_range<double>(-100, 100))
+      ->type_name("X");
+  verb->add_option("--early-stopping", flags->early_stopping,
+                   "With --beams: stop when enough texts have ended (yes), when the rest is "
+                   "unlikely to beat them (no), "
+                   "or when it cannot (never)")
+      ->check(CLI::IsMember({"no", "yes", "never"}))
+      ->type_name("WHEN");
   add_dtype_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);
   verb->add_option("--logprobs", flags->logprobs,
@@ -169,11 +239,15 @@ void add_generate(CLI::App& app, Run& run) {
       "start)}; with\n"
       "--logprobs also \"logprobs\": for each token a list of {\"id\", \"logprob\"}, most likely "
       "first, and\n"
-      "\"token_logprobs\": of the tokens taken. Logarithms are natural.\n\n"
+      "\"token_logprobs\": of the tokens taken. Logarithms are natural. With --beams: "
+      "{\"prompt_ids\", \"texts\": a "
+      "list of\n"
+      "{\"ids\", \"text\", \"score\", \"finish_reason\"}}.\n\n"
       "Examples:\n"
       "  sumi generate model.gguf --prompt \"The capital of France is\" --max-tokens 8 "
       "--temperature 0\n"
       "  sumi generate org/name --chat --prompt \"Write a haiku\" --seed 1\n"
+      "  sumi generate model.gguf --prompt \"Translate: Haus\" --beams 4 --results 2 --json\n"
       "  sumi generate folder --prompt-ids 1,2,3 --json --logprobs 5");
   verb->callback([=, &run] {
     const int prompts = (prompt->count() > 0) + (file->count() > 0) + (ids->count() > 0);

@@ -19,11 +19,19 @@ void KvCache::append(const Tensor& k, const Tensor& v) {
     fail("key/value cache of {} heads of {}: k {} and v {} do not fit", heads_, head_dim_,
          tensor::shape_string(k.shape()), tensor::shape_string(v.shape()));
   const int64_t count = k.size(0), row = heads_ * head_dim_;
+  const size_t bytes = static_cast<size_t>(page_floats()) * sizeof(float);
+  const auto new_page = [&] {
+    const std::shared_ptr<std::byte> page = base::allocate(bytes);
+    return std::shared_ptr<float>(page, reinterpret_cast<float*>(page.get()));
+  };
+  if (count > 0 && length_ % kPage != 0 && pages_.back().use_count() > 1) {  // a copy of this cache has it too
+    const std::shared_ptr<float> page = new_page();
+    std::memcpy(page.get(), pages_.back().get(), bytes);
+    pages_.back() = page;
+  }
   while (static_cast<int64_t>(pages_.size()) * kPage < length_ + count) {
-    const size_t bytes = static_cast<size_t>(page_floats()) * sizeof(float);
-    std::shared_ptr<std::byte> page = base::allocate(bytes);
-    std::memset(page.get(), 0, bytes);
-    pages_.emplace_back(page, reinterpret_cast<float*>(page.get()));
+    pages_.push_back(new_page());
+    std::memset(pages_.back().get(), 0, bytes);
   }
   const float *new_keys = k.f32(), *new_values = v.f32();
   const auto copy_head = [&](int64_t h) {

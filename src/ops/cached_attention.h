@@ -11,7 +11,8 @@
 namespace sumi::ops {
 
 // Keys and values of one layer and one sequence, in pages of kPage positions. In a page, each key/value head's
-// keys lie transposed [D, kPage] (scores are computed for many keys at once) and its values [kPage, D].
+// keys lie transposed [D, kPage] (scores are computed for many keys at once) and its values [kPage, D]. Copies
+// share their pages; one that both have and one appends to is copied then.
 class KvCache {
  public:
   static constexpr int64_t kPage = 64;

@@ -64,6 +64,7 @@ class FakeState : public models::DecodeState {
     ids.resize(static_cast<size_t>(length));
   }
   size_t bytes() const override { return ids.size(); }
+  std::unique_ptr<models::DecodeState> clone() const override { return std::make_unique<FakeState>(*this); }
   std::vector<int32_t> ids;
 
  private:

@@ -131,6 +131,26 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CachedAttention,
                                          CacheCase{200, 4, 4, 20, 0, 0, false}, CacheCase{150, 3, 1, 33, 70, 0, false},
                                          CacheCase{90, 4, 2, 16, 5, 20, false}, CacheCase{140, 8, 8, 24, 0, 0, true}));
 
+TEST(KvCache, CopiesGoOnApart) {
+  KvCache cache(2, 16);
+  const Tensor k = random_tensor({100, 2, 16}, 1), v = random_tensor({100, 2, 16}, 2), q = random_tensor({1, 4, 16}, 3);
+  AttentionOptions options;
+  options.query_offset = 99;
+  cache.append(k, v);
+  const Tensor want = cached_attention(q, cache, options);
+  cache.truncate(80);
+  KvCache copy = cache;
+  copy.append(v.rows(0, 20), k.rows(0, 20));
+  const Tensor other = cached_attention(q, copy, options);
+  cache.append(k.rows(80, 20), v.rows(80, 20));
+  const Tensor got = cached_attention(q, cache, options);
+  EXPECT_EQ(0, std::memcmp(got.f32(), want.f32(), static_cast<size_t>(got.nbytes())));
+  const Tensor again = cached_attention(q, copy, options);
+  EXPECT_EQ(0, std::memcmp(other.f32(), again.f32(), static_cast<size_t>(got.nbytes())));
+  EXPECT_NE(0, std::memcmp(other.f32(), want.f32(), static_cast<size_t>(got.nbytes())));
+  EXPECT_EQ(cache.pages()[0], copy.pages()[0]) << "the full page is shared";
+}
+
 TEST(KvCache, TruncatesAndGoesOn) {
   KvCache cache(2, 16);
   const Tensor k = random_tensor({100, 2, 16}, 1), v = random_tensor({100, 2, 16}, 2), q = random_tensor({1, 4, 16}, 3);

@@ -19,6 +19,7 @@ class DecoderState : public DecodeState {
   int64_t length() const override { return length_; }
   void truncate(int64_t length) override;
   size_t bytes() const override;
+  std::unique_ptr<DecodeState> clone() const override { return std::make_unique<DecoderState>(*this); }
 
  private:
   friend class Decoder;

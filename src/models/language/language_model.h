@@ -20,6 +20,8 @@ class DecodeState {
   // Forgets all but the first `length` tokens. Throws Error if the state cannot go back that far.
   virtual void truncate(int64_t length) = 0;
   virtual size_t bytes() const = 0;
+  // The same sequence, to be continued in another way. Cheap: what both hold is shared until one writes to it.
+  virtual std::unique_ptr<DecodeState> clone() const = 0;
 };
 
 enum class LogitsFor { last, all, none };

@@ -1,4 +1,5 @@
-// The default model, if SUMI_MODEL names its file: the same bits however it is computed, on each instruction set.
+// The default model, if SUMI_MODEL names its file: the same bits however it is computed, on each
+// instruction set.
 #include <cstdlib>
 
 #include "base/cpu.h"
@@ -17,7 +18,8 @@ struct Answer {
   std::vector<int32_t> ids;
 };
 
-Answer answer(const LanguageModel& model, const std::vector<int32_t>& prompt, size_t piece, int threads) {
+Answer answer(const LanguageModel& model, const std::vector<int32_t>& prompt, size_t piece,
+              int threads) {
   base::set_num_threads(threads);
   const auto state = model.new_state();
   const int64_t count = static_cast<int64_t>(prompt.size()), vocab = model.vocab_size();
@@ -42,7 +44,8 @@ TEST(SmolLM2, SameBitsHoweverItIsComputed) {
   if (!model_file()) GTEST_SKIP() << "SUMI_MODEL is not set";
   const LanguageModelFiles files = open_language_model(model_file());
   const LanguageModel& model = *files.model;
-  // The plain kernels are slow: fewer tokens. Elsewhere the prompt reaches into the cache's second page.
+  // The plain kernels are slow: fewer tokens. Elsewhere the prompt reaches into the cache's second
+  // page.
   const size_t count = base::active_isa() == base::Isa::scalar ? 15 : 71;
   std::vector<int32_t> prompt(count);
   for (size_t i = 0; i < count; ++i) prompt[i] = static_cast<int32_t>((i * 7919 + 13) % 49000);
@@ -66,8 +69,9 @@ TEST(SmolLM2, SameBitsOnEachInstructionSet) {
   if (!model_file()) GTEST_SKIP() << "SUMI_MODEL is not set";
   const std::string self = std::filesystem::read_symlink("/proc/self/exe").string();
   for (const base::Isa isa : base::runnable_isas()) {
-    const std::string command = "SUMI_ISA=" + std::string(base::isa_name(isa)) + " '" + self +
-                                "' --gtest_filter=SmolLM2.SameBitsHoweverItIsComputed 2>&1 >/dev/null";
+    const std::string command =
+        "SUMI_ISA=" + std::string(base::isa_name(isa)) + " '" + self +
+        "' --gtest_filter=SmolLM2.SameBitsHoweverItIsComputed 2>&1 >/dev/null";
     EXPECT_EQ(std::system(command.c_str()), 0) << base::isa_name(isa);
   }
 }
