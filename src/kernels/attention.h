@@ -18,6 +18,7 @@ struct CachedAttentionArgs {
   int64_t first[kAttentionRows] = {};        // keys [first, last] are seen
   int64_t last[kAttentionRows] = {};
   float slope[kAttentionRows] = {};          // ALiBi: score += slope * (key - last)
+  const float* bias[kAttentionRows] = {};    // score += bias[key], if not null
   float softcap = 0;                         // > 0: score = softcap tanh(score / softcap)
   const float* const* keys = nullptr;        // per page: [head_dim, kAttentionPage]
   const float* const* values = nullptr;      // per page: [kAttentionPage, head_dim]

@@ -27,6 +27,13 @@ struct Problem {
     return ((b * keys + s) * kv_heads + h) * size;
   }
 
+  // Where the bias of head h for key 0 and query t stands in options.distance_bias, or in its
+  // gradient.
+  int64_t bias_offset(int64_t h, int64_t t) const {
+    const int64_t width = options.distance_bias.size(1);
+    return h * width + width / 2 - (t + options.query_offset);
+  }
+
   // Query t sees keys [first_key(t), end_key(t)).
   int64_t first_key(int64_t t) const {
     if (options.window <= 0) return 0;
@@ -52,6 +59,15 @@ Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
   if (options.softcap < 0) fail("attention: softcap is {}, expected 0 or more", options.softcap);
   if (!options.alibi_slopes.empty() && static_cast<int64_t>(options.alibi_slopes.size()) != heads)
     fail("attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);
+  if (options.distance_bias.defined()) {
+    check_f32("attention", "distance bias", options.distance_bias);
+    const int64_t reach = std::max(k.size(1) - std::min<int64_t>(0, options.query_offset),
+                                   q.size(1) + options.query_offset);
+    const Shape& shape = options.distance_bias.shape();
+    if (shape.size() != 2 || shape[0] != heads || shape[1] % 2 == 0 || shape[1] < 2 * reach - 1)
+      fail("attention: distance bias {}, expected [{}, {}] or an odd number beyond",
+           shape_string(shape), heads, 2 * reach - 1);
+  }
   return {q.size(0), q.size(1), k.size(1), heads, kv_heads, q.size(3), heads / kv_heads, options};
 }
 
@@ -62,8 +78,8 @@ void transpose(const float* from, int64_t row, int64_t count, int64_t size, floa
 }
 
 // A tile of scores: q rows [t, t + m) against keys [s, s + n), whose transpose is keys_t [D,
-// kTile]. scores [m, kTile] get scale, softcap, ALiBi and the mask (-infinity). With `capped`, the
-// values after the softcap and before ALiBi and mask are kept there too.
+// kTile]. scores [m, kTile] get scale, softcap, biases and the mask (-infinity). With `capped`, the
+// values after the softcap and before biases and mask are kept there too.
 void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t m, int64_t s,
                 int64_t n, const float* keys_t, float* scores, float* capped) {
   const AttentionOptions& o = p.options;
@@ -79,6 +95,10 @@ void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t 
       const float slope = o.alibi_slopes[static_cast<size_t>(h)];
       const int64_t here = t + i + o.query_offset;
       for (int64_t j = 0; j < n; ++j) row[j] += slope * static_cast<float>(s + j - here);
+    }
+    if (o.distance_bias.defined()) {
+      const float* bias = o.distance_bias.f32() + p.bias_offset(h, t + i) + s;
+      for (int64_t j = 0; j < n; ++j) row[j] += bias[j];
     }
     const int64_t first = std::clamp<int64_t>(p.first_key(t + i) - s, 0, n);
     const int64_t end = std::clamp<int64_t>(p.end_key(t + i) - s, first, n);
@@ -157,10 +177,10 @@ void forward(const Problem& p, const float* q, const float* k, const float* v, f
 // With P = exp(S - lse), dP = dO V^T and delta = sum(dO O) per query: dS = P (dP - delta), dV = P^T
 // dO, dK = dS^T Q, dQ = dS K (arXiv:2205.14135, appendix B). P is made again tile by tile. One call
 // does all query heads of one key head, so that nothing is shared between threads and the sums have
-// one order.
+// one order. dbias, if not null, is this sequence's part of the distance bias's gradient.
 void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q, const float* k,
                    const float* v, const float* out, const float* lse, const float* g, float* dq,
-                   float* dk, float* dv) {
+                   float* dk, float* dv, float* dbias) {
   const kernels::TileMatmul multiply = kernels::tile_matmul();
   std::vector<float> scratch(static_cast<size_t>(kTile * (3 * kTile + 2 * p.size + 1)));
   float *probabilities = scratch.data(), *capped = probabilities + kTile * kTile;
@@ -191,6 +211,7 @@ void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q,
           }
           elementwise().exp_scaled(probability, row_lse[i], 1, probability, n);
           for (int64_t j = 0; j < n; ++j) dscore[j] = probability[j] * (dscore[j] - delta[i]);
+          if (dbias) elementwise().accumulate(dscore, dbias + p.bias_offset(h, t + i) + s, n);
           if (cap > 0) elementwise().softcap_backward(capped + i * kTile, cap, dscore, dscore, n);
           elementwise().scale(dscore, p.options.scale, dscore, n);
         }
@@ -208,13 +229,20 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
   Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()),
          dv = Tensor::zeros(k.shape());
   float *to_q = dq.f32(), *to_k = dk.f32(), *to_v = dv.f32();
+  const bool biased = p.options.distance_bias.defined();
+  // One part per sequence, summed in order: heads are disjoint, sequences are not.
+  Tensor dbias = biased ? Tensor::zeros({p.batch, p.options.distance_bias.numel()}) : Tensor();
   for_rows(p.batch * p.kv_heads, p.group * p.queries * p.keys * p.size,
            [&](int64_t begin, int64_t end) {
              for (int64_t item = begin; item < end; ++item)
                backward_head(p, item / p.kv_heads, item % p.kv_heads, q.f32(), k.f32(), v.f32(),
-                             out.f32(), lse.f32(), g.f32(), to_q, to_k, to_v);
+                             out.f32(), lse.f32(), g.f32(), to_q, to_k, to_v,
+                             biased ? dbias.f32() + item / p.kv_heads * dbias.size(1) : nullptr);
            });
-  return {dq, dk, dv};
+  if (!biased) return {dq, dk, dv};
+  for (int64_t b = 1; b < p.batch; ++b)
+    elementwise().accumulate(dbias.f32() + b * dbias.size(1), dbias.f32(), dbias.size(1));
+  return {dq, dk, dv, dbias.rows(0, 1).view(p.options.distance_bias.shape())};
 }
 
 }  // namespace
@@ -223,13 +251,17 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options) {
   const Problem p = check(q, k, v, options);
   Tensor out = Tensor::empty(q.shape());
-  const bool recording = needs_record({&q, &k, &v});
+  const bool biased = options.distance_bias.defined();
+  const bool recording =
+      needs_record({&q, &k, &v}) || (biased && needs_record({&options.distance_bias}));
   Tensor lse = recording ? Tensor::empty({p.batch, p.heads, p.queries}) : Tensor();
   forward(p, q.f32(), k.f32(), v.f32(), out.f32(), recording ? lse.f32() : nullptr);
   if (recording) {
     const Tensor y =
         out.view(out.shape());  // without history: a record must not hold its own output
-    record(out, "attention", {q, k, v},
+    std::vector<Tensor> operands = {q, k, v};
+    if (biased) operands.push_back(options.distance_bias);
+    record(out, "attention", operands,
            [p, q, k, v, y, lse](const Tensor& g) { return backward(p, q, k, v, y, lse, g); });
   }
   return out;

@@ -16,6 +16,9 @@ struct AttentionOptions {
   float softcap = 0;         // > 0: scores become cap tanh(score / cap)
   // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409
   std::vector<float> alibi_slopes = {};
+  // [H, 2R - 1]: score += bias[h, R - 1 + s - (t + query_offset)], for distances below R. Gets a
+  // gradient (ops/relative_bias.h makes it).
+  Tensor distance_bias = {};
 };
 
 // q [B, T, H, D], k and v [B, S, Hkv, D] with H a multiple of Hkv -> [B, T, H, D]. Query head h

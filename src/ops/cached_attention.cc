@@ -66,11 +66,18 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
          cache.num_kv_heads(), cache.head_dim());
   const int64_t count = q.size(0), heads = q.size(1), head_dim = q.size(2);
   const int64_t group = heads / cache.num_kv_heads();
-  if (options.query_offset < 0 || options.query_offset + count > cache.length())
+  if (cache.length() == 0) fail("cached attention: nothing is cached");
+  if (options.causal && (options.query_offset < 0 || options.query_offset + count > cache.length()))
     fail("cached attention: queries at {} to {}, but {} positions are cached", options.query_offset,
          options.query_offset + count - 1, cache.length());
   if (!options.alibi_slopes.empty() && static_cast<int64_t>(options.alibi_slopes.size()) != heads)
     fail("cached attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);
+
+  const Tensor& bias = options.distance_bias;
+  if (bias.defined() && (bias.dim() != 2 || bias.size(0) != heads || bias.size(1) % 2 == 0 ||
+                         bias.size(1) < 2 * cache.length() - 1))
+    fail("cached attention: distance bias {}, expected [{}, {}] or an odd number beyond",
+         tensor::shape_string(bias.shape()), heads, 2 * cache.length() - 1);
 
   Tensor scaled = Tensor::empty(q.shape());
   Tensor out = Tensor::empty(q.shape());
@@ -115,8 +122,10 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
       const int64_t t = (begin + r) / group, head = h * group + (begin + r) % group;
       args.q[r] = scaled_queries + (t * heads + head) * head_dim;
       args.out[r] = outputs + (t * heads + head) * head_dim;
-      args.last[r] = options.query_offset + t;
-      args.first[r] = options.window > 0 ? std::max<int64_t>(0, args.last[r] - options.window + 1) : 0;
+      const int64_t here = options.query_offset + t;
+      args.last[r] = options.causal ? here : cache.length() - 1;
+      args.first[r] = options.window > 0 ? std::max<int64_t>(0, here - options.window + 1) : 0;
+      if (bias.defined()) args.bias[r] = bias.f32() + head * bias.size(1) + bias.size(1) / 2 - here;
       args.slope[r] = options.alibi_slopes.empty() ? 0 : options.alibi_slopes[static_cast<size_t>(head)];
     }
     kernels::attention_kernels().cached(args);

@@ -36,9 +36,10 @@ class KvCache {
   std::vector<std::shared_ptr<float>> pages_;
 };
 
-// q [T, H, D], whose query 0 stands at position options.query_offset; the cache must already hold that position and
-// the ones after it up to T - 1 further -> [T, H, D]. Always causal. Bit-identical however queries are cut into
-// calls and whatever the number of threads: each query goes through the pages in order.
+// q [T, H, D], whose query 0 stands at position options.query_offset -> [T, H, D]. Causal: the cache must already
+// hold that position and the ones after it up to T - 1 further. Not causal: every query sees all that is cached.
+// Bit-identical however queries are cut into calls and whatever the number of threads: each query goes through the
+// pages in order.
 Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOptions& options);
 
 }  // namespace sumi::ops

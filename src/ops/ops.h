@@ -12,5 +12,6 @@
 #include "ops/linear.h"
 #include "ops/loss.h"
 #include "ops/norm.h"
+#include "ops/relative_bias.h"
 #include "ops/rope.h"
 #include "ops/shape.h"

@@ -57,6 +57,22 @@ std::vector<Case> cases() {
         .window = 66,
         .softcap = 3,
         .alibi_slopes = {0.05f, 0.025f, 0.0125f, 0.00625f}}},
+      {"distance bias",
+       2,
+       70,
+       75,
+       2,
+       1,
+       8,
+       {.scale = 0.3f, .query_offset = 5, .distance_bias = random_tensor({2, 151}, 5)}},
+      {"distance bias on both sides",
+       2,
+       9,
+       67,
+       4,
+       2,
+       8,
+       {.scale = 1, .causal = false, .softcap = 4, .distance_bias = random_tensor({4, 133}, 6)}},
   };
 }
 
@@ -86,8 +102,10 @@ std::vector<float> bias_of(const Case& c, int64_t h) {
           (c.options.causal && s > here) || (c.options.window > 0 && s <= here - c.options.window);
       const float slope =
           c.options.alibi_slopes.empty() ? 0 : c.options.alibi_slopes[static_cast<size_t>(h)];
-      bias.push_back(hidden ? -std::numeric_limits<float>::infinity()
-                            : slope * static_cast<float>(s - here));
+      float value = slope * static_cast<float>(s - here);
+      if (const Tensor& table = c.options.distance_bias; table.defined())
+        value += table.f32()[h * table.size(1) + table.size(1) / 2 + s - here];
+      bias.push_back(hidden ? -std::numeric_limits<float>::infinity() : value);
     }
   return bias;
 }
@@ -142,6 +160,14 @@ TEST(Attention, FiniteDifferences) {
     expect_gradients(
         [&](const std::vector<Tensor>& in) { return attention(in[0], in[1], in[2], c.options); },
         {x.q, x.k, x.v});
+    if (!c.options.distance_bias.defined()) continue;
+    expect_gradients(
+        [&](const std::vector<Tensor>& in) {
+          AttentionOptions options = c.options;
+          options.distance_bias = in[0];
+          return attention(x.q, x.k, x.v, options);
+        },
+        {c.options.distance_bias});
   }
 }
 

@@ -87,6 +87,10 @@ float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, f
       scores[s] = scores[s] + args.slope[r] * static_cast<float>(s - hi);
     }
   }
+  if (args.bias[r] != nullptr) {
+    const int64_t end = hi + 1 < kAttentionPage ? hi + 1 : kAttentionPage;
+    for (int64_t s = lo > 0 ? lo : 0; s < end; ++s) scores[s] = scores[s] + args.bias[r][page_begin + s];
+  }
   for (int64_t s = 0; s < lo && s < kAttentionPage; ++s) scores[s] = kNone;
   for (int64_t s = hi + 1; s < kAttentionPage; ++s) scores[s] = kNone;
   Vec largest = Vec::load(scores);
