@@ -77,9 +77,10 @@ int run_bench(const Flags& flags) {
     std::vector<int32_t> ids(static_cast<size_t>(prompt));
     for (int32_t& id : ids)
       id = static_cast<int32_t>(random() % static_cast<uint64_t>(model.vocab_size()));
-    const std::unique_ptr<models::DecodeState> state = model.new_state();
     auto start = std::chrono::steady_clock::now();
-    Tensor logits = model.forward(ids, *state, models::LogitsFor::last);
+    const models::PromptState read = models::read_prompt(model, ids);
+    models::DecodeState* state = read.state.get();
+    Tensor logits = model.forward(read.rest, *state, models::LogitsFor::last);
     const double prefill_ms = ms_since(start);
     start = std::chrono::steady_clock::now();
     size_t state_bytes = 0;

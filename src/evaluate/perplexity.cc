@@ -40,6 +40,10 @@ PerplexityResult perplexity(const models::LanguageModel& model, std::span<const 
   const int64_t context = options.context == 0 ? model.max_positions() : options.context;
   if (context < 2 || context > model.max_positions())
     fail("context: expected 2 to {}, found {}", model.max_positions(), context);
+  if (model.has_encoder())
+    fail(
+        "perplexity: an encoder-decoder model judges a text only beside another one; give a "
+        "decoder-only model");
   if (count < 2) fail("perplexity: expected at least 2 tokens, found {}", count);
   for (const int32_t id : ids)
     if (id < 0 || id >= vocab) fail("perplexity: expected ids of 0 to {}, found {}", vocab - 1, id);

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "generate/generator.h"
 #include "text/logprobs.h"
 
 namespace sumi::generate {
@@ -157,18 +158,20 @@ std::vector<BeamText> beam_search(const NextLogits& next,
 
 std::vector<BeamText> beam_search(const models::LanguageModel& model,
                                   std::span<const int32_t> prompt_ids, const BeamOptions& options) {
+  check(options);
   const int64_t length = static_cast<int64_t>(prompt_ids.size()), vocab = model.vocab_size();
+  if (length == 0) fail("prompt: no tokens; the model needs at least one");
   for (const int32_t id : prompt_ids)
     if (id < 0 || id >= vocab) fail("prompt: expected ids of 0 to {}, found {}", vocab - 1, id);
-  if (options.max_tokens > model.max_positions() - length)
+  if (options.max_tokens > room_after(model, length))
     fail("max tokens: a prompt of {} tokens leaves room for {} in the context of {}, found {}",
-         length, std::max<int64_t>(0, model.max_positions() - length), model.max_positions(),
-         options.max_tokens);
+         length, room_after(model, length), model.max_positions(), options.max_tokens);
+  models::PromptState prompt = models::read_prompt(model, prompt_ids);
   return beam_search(
       [&model](std::span<const int32_t> ids, models::DecodeState& state) {
         return model.forward(ids, state, models::LogitsFor::last);
       },
-      model.new_state(), prompt_ids, options);
+      std::move(prompt.state), prompt.rest, options);
 }
 
 }  // namespace sumi::generate

@@ -47,7 +47,7 @@ std::vector<BeamText> beam_search(const NextLogits& next,
                                   std::unique_ptr<models::DecodeState> state,
                                   std::span<const int32_t> ids, const BeamOptions& options);
 
-// The same for a decoder-only model and a whole prompt.
+// The same for a whole prompt.
 std::vector<BeamText> beam_search(const models::LanguageModel& model,
                                   std::span<const int32_t> prompt_ids, const BeamOptions& options);
 

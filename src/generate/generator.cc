@@ -62,6 +62,7 @@ double Timings::decode_tokens_per_second() const {
 }
 
 int64_t room_after(const models::LanguageModel& model, int64_t prompt_tokens) {
+  if (model.has_encoder()) prompt_tokens = static_cast<int64_t>(model.decoder_start().size());
   return std::max<int64_t>(0, model.max_positions() - prompt_tokens);
 }
 
@@ -123,9 +124,23 @@ Tensor Generator::process(std::span<const int32_t> ids, models::LogitsFor logits
   }
 }
 
+// For a model with an encoder: the logits that begin the text it writes. The prompt is read anew
+// each time.
+Tensor Generator::encode(std::span<const int32_t> ids, Timings& timings) {
+  const auto start = Clock::now();
+  timings.prompt_tokens = static_cast<int64_t>(ids.size());
+  cached_ids_.clear();
+  models::PromptState prompt = models::read_prompt(model_, ids);
+  state_ = std::move(prompt.state);
+  Tensor logits = process(prompt.rest, models::LogitsFor::last);
+  timings.prefill_ms = ms_between(start, Clock::now());
+  return logits;
+}
+
 // The logits after the prompt, or an undefined tensor when cancelled.
 Tensor Generator::prefill(std::span<const int32_t> ids, const GenerateOptions& options,
                           Timings& timings) {
+  if (model_.has_encoder()) return encode(ids, timings);
   const auto start = Clock::now();
   const int64_t count = static_cast<int64_t>(ids.size());
   timings.prompt_tokens = count;

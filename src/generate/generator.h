@@ -95,6 +95,7 @@ class Generator {
 
  private:
   int64_t rewind_to(std::span<const int32_t> ids);
+  Tensor encode(std::span<const int32_t> ids, Timings& timings);
   Tensor process(std::span<const int32_t> ids, models::LogitsFor logits);
   Tensor prefill(std::span<const int32_t> ids, const GenerateOptions& options, Timings& timings);
 

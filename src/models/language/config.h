@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "formats/json.h"
 
 namespace sumi::models {

@@ -20,7 +20,8 @@ class DecodeState {
   // Forgets all but the first `length` tokens. Throws Error if the state cannot go back that far.
   virtual void truncate(int64_t length) = 0;
   virtual size_t bytes() const = 0;
-  // The same sequence, to be continued in another way. Cheap: what both hold is shared until one writes to it.
+  // The same sequence, to be continued in another way. Cheap: what both hold is shared until one
+  // writes to it.
   virtual std::unique_ptr<DecodeState> clone() const = 0;
 };
 
@@ -32,10 +33,18 @@ class LanguageModel {
 
   virtual std::unique_ptr<DecodeState> new_state() const = 0;
 
-  // Appends ids (at least one) to the state: logits [1, V] of the last position, [n, V] of all, or an undefined
-  // tensor. Bit-identical however the ids are cut into calls and whatever the number of threads.
-  // Throws Error on an id outside the vocabulary or a length beyond max_positions().
-  virtual Tensor forward(std::span<const int32_t> ids, DecodeState& state, LogitsFor logits) const = 0;
+  // Models with an encoder read a prompt at once; what they write begins with decoder_start() and
+  // attends to it.
+  virtual bool has_encoder() const { return false; }
+  virtual std::unique_ptr<DecodeState> encode(
+      std::span<const int32_t> ids) const;  // Error without an encoder
+  virtual std::vector<int32_t> decoder_start() const { return {}; }
+
+  // Appends ids (at least one) to the state: logits [1, V] of the last position, [n, V] of all, or
+  // an undefined tensor. Bit-identical however the ids are cut into calls and whatever the number
+  // of threads. Throws Error on an id outside the vocabulary or a length beyond max_positions().
+  virtual Tensor forward(std::span<const int32_t> ids, DecodeState& state,
+                         LogitsFor logits) const = 0;
 
   // ids [B, T] i32 -> logits [B, T, V], differentiable with respect to parameters().
   virtual Tensor forward(const Tensor& ids) const = 0;
@@ -44,9 +53,17 @@ class LanguageModel {
   virtual std::vector<std::pair<std::string, Tensor>> parameters() const = 0;
 
   virtual int64_t vocab_size() const = 0;
-  virtual int64_t max_positions() const = 0;  // the context the model was made for
-  virtual size_t weight_bytes() const = 0;    // in memory, packed
+  virtual int64_t max_positions() const = 0;        // the context the model was made for
+  virtual size_t weight_bytes() const = 0;          // in memory, packed
   virtual size_t bytes_read_per_token() const = 0;  // weights that decoding one token reads
 };
+
+// A state that holds the prompt but for its last tokens, and these: what forward() needs for the
+// first logits.
+struct PromptState {
+  std::unique_ptr<DecodeState> state;
+  std::vector<int32_t> rest;
+};
+PromptState read_prompt(const LanguageModel& model, std::span<const int32_t> prompt_ids);
 
 }  // namespace sumi::models

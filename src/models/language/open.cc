@@ -7,6 +7,7 @@
 #include "formats/weights_folder.h"
 #include "models/language/decoder.h"
 #include "models/language/family.h"
+#include "models/language/t5/t5.h"
 
 namespace sumi::models {
 
@@ -56,13 +57,18 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
         "original or a "
         "GGUF file",
         config.file());
-  const Family& family = family_for(config);
-  files.architecture = family.name;
-  const DecoderSpec spec = family.from_config(config);
-  check_spec(spec, config.file());
-  const std::unique_ptr<formats::TensorSource> source = formats::open_weights_folder(folder);
-  files.model =
-      std::make_unique<Decoder>(spec, family.weights, *source, false, load_options(options));
+  if (is_t5(config)) {
+    files.architecture = "t5";
+    const T5Spec spec = t5_spec(config);
+    files.model = std::make_unique<T5>(spec, *formats::open_weights_folder(folder), load_options(options));
+  } else {
+    const Family& family = family_for(config);
+    files.architecture = family.name;
+    const DecoderSpec spec = family.from_config(config);
+    check_spec(spec, config.file());
+    files.model = std::make_unique<Decoder>(spec, family.weights, *formats::open_weights_folder(folder), false,
+                                            load_options(options));
+  }
   if (formats::file_exists(folder + "/tokenizer.json"))
     files.tokenizer = text::open_tokenizer(folder);
   files.defaults = read_defaults(folder);
