@@ -10,7 +10,7 @@
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/weights_folder.h"
-#include "models/language/family.h"
+#include "models/language/outline.h"
 
 namespace sumi::cli {
 
@@ -25,7 +25,7 @@ struct Summary {
   std::string path, format, architecture, chat_template;
   std::string unsupported;  // why Sumi cannot run it; empty if it can
   std::unique_ptr<formats::TensorSource> source;
-  models::DecoderSpec spec;  // valid if `unsupported` is empty
+  models::Outline outline;  // valid if `unsupported` is empty
 };
 
 std::string optional_text_file(const std::string& path) {
@@ -56,12 +56,12 @@ Summary summarize(const std::string& path) {
     const std::vector<std::string> names = config.get_strings("architectures");
     summary.architecture = names.empty() ? config.get_string("model_type", "unknown") : names[0];
     summary.chat_template = folder_template(path);
+    summary.source = formats::open_weights_folder(path);
     try {
-      summary.spec = models::family_for(config).from_config(config);
+      summary.outline = models::outline(config, *summary.source);
     } catch (const Error& error) {
       summary.unsupported = error.what();
     }
-    summary.source = formats::open_weights_folder(path);
     const std::vector<formats::TensorInfo>& tensors = summary.source->tensors();
     const bool torch =
         !tensors.empty() && std::filesystem::path(tensors.front().file).extension() == ".bin";
@@ -73,7 +73,7 @@ Summary summarize(const std::string& path) {
   summary.architecture = file->get_string("general.architecture", "unknown");
   summary.chat_template = file->get_string("tokenizer.chat_template", "");
   try {
-    summary.spec = models::family_for(*file).from_gguf(*file);
+    summary.outline = models::outline(*file);
   } catch (const Error& error) {
     summary.unsupported = error.what();
   }
@@ -97,8 +97,7 @@ std::string with_unit(double value, const char* unit) {
 
 nlohmann::ordered_json summary_json(const Summary& summary,
                                     const std::map<std::string, DtypeCount>& dtypes,
-                                    const DtypeCount& all, int64_t bytes_per_position,
-                                    bool with_tensors) {
+                                    const DtypeCount& all, bool with_tensors) {
   nlohmann::ordered_json object;
   object["path"] = summary.path;
   object["format"] = summary.format;
@@ -112,17 +111,14 @@ nlohmann::ordered_json summary_json(const Summary& summary,
         {"tensors", count.tensors}, {"parameters", count.parameters}, {"bytes", count.bytes}};
   object["weight_bytes"] = all.bytes;
   if (summary.unsupported.empty()) {
-    const models::DecoderSpec& spec = summary.spec;
-    object["context_length"] = spec.max_positions;
-    object["cache_bytes_per_token"] = bytes_per_position;
-    object["memory_bytes"] = all.bytes + bytes_per_position * spec.max_positions;
-    object["vocab_size"] = spec.vocab_size;
-    object["hidden_size"] = spec.hidden_size;
-    object["intermediate_size"] = spec.intermediate_size;
-    object["num_layers"] = spec.num_layers;
-    object["num_heads"] = spec.num_heads;
-    object["num_kv_heads"] = spec.num_kv_heads;
-    object["head_dim"] = spec.head_dim;
+    const models::Outline& outline = summary.outline;
+    object["context_length"] = outline.context;
+    object["cache_bytes_per_token"] = outline.state_bytes_per_token;
+    object["memory_bytes"] = all.bytes + outline.state_bytes_per_token * outline.context;
+    for (const auto& [name, parts] : {std::pair{"bf16", 2}, std::pair{"f32", 4}})
+      object["weight_bytes_as"][name] = all.parameters * parts;
+    object["vocab_size"] = outline.vocab_size;
+    for (const auto& [name, size] : outline.sizes) object[name] = size;
   }
   object["chat_template"] = summary.chat_template.empty()
                                 ? nlohmann::ordered_json(nullptr)
@@ -137,7 +133,7 @@ nlohmann::ordered_json summary_json(const Summary& summary,
 }
 
 void print_summary(const Summary& summary, const std::map<std::string, DtypeCount>& dtypes,
-                   const DtypeCount& all, int64_t bytes_per_position, bool with_tensors) {
+                   const DtypeCount& all, bool with_tensors) {
   const auto line = [](const char* name, const std::string& value) {
     write_out(fmt::format("{:<14}{}\n", name, value));
   };
@@ -153,17 +149,17 @@ void print_summary(const Summary& summary, const std::map<std::string, DtypeCoun
                              static_cast<double>(all.parameters),
                          with_unit(static_cast<double>(count.bytes), "B")));
   if (summary.unsupported.empty()) {
-    const models::DecoderSpec& spec = summary.spec;
-    const double cache =
-        static_cast<double>(bytes_per_position) * static_cast<double>(spec.max_positions);
-    line("memory",
-         fmt::format("{} for the weights, {} for the keys and values of a full context",
-                     with_unit(static_cast<double>(all.bytes), "B"), with_unit(cache, "B")));
-    line("context", fmt::format("{} tokens", spec.max_positions));
-    line("vocabulary", fmt::format("{} tokens", spec.vocab_size));
-    line("layers", fmt::format("{}: hidden {}, {} heads ({} for keys and values) of {}, MLP {}",
-                               spec.num_layers, spec.hidden_size, spec.num_heads, spec.num_kv_heads,
-                               spec.head_dim, spec.intermediate_size));
+    const models::Outline& outline = summary.outline;
+    const double parameters = static_cast<double>(all.parameters);
+    const double position = static_cast<double>(outline.state_bytes_per_token);
+    line("memory", fmt::format("{} for the weights as stored, {} as bf16, {} as f32",
+                               with_unit(static_cast<double>(all.bytes), "B"),
+                               with_unit(2 * parameters, "B"), with_unit(4 * parameters, "B")));
+    line("", fmt::format("{} for each token kept, {} for a full context", with_unit(position, "B"),
+                         with_unit(position * static_cast<double>(outline.context), "B")));
+    line("context", fmt::format("{} tokens", outline.context));
+    line("vocabulary", fmt::format("{} tokens", outline.vocab_size));
+    line("layers", outline.layers);
   }
   if (summary.chat_template.empty()) {
     line("chat template", "none");
@@ -192,14 +188,10 @@ int run_inspect(const Flags& flags) {
       count->bytes += bytes;
     }
   }
-  const models::DecoderSpec& spec = summary.spec;
-  // Keys and values of one token in every layer.
-  const int64_t bytes_per_position =
-      2 * spec.num_layers * spec.num_kv_heads * spec.head_dim * static_cast<int64_t>(sizeof(float));
   if (flags.json) {
-    write_json(summary_json(summary, dtypes, all, bytes_per_position, flags.tensors));
+    write_json(summary_json(summary, dtypes, all, flags.tensors));
   } else {
-    print_summary(summary, dtypes, all, bytes_per_position, flags.tensors);
+    print_summary(summary, dtypes, all, flags.tensors);
   }
   return 0;
 }

@@ -59,26 +59,26 @@ Tensor dequantize(const Tensor& x) {
 
 }  // namespace
 
+void check_names(const formats::TensorSource& source, const std::vector<std::string>& expected,
+                 const std::function<bool(const std::string&)>& ignored) {
+  std::vector<std::string> missing, unexpected;
+  for (const std::string& name : expected)
+    if (!source.has(name)) missing.push_back(name);
+  if (!missing.empty())
+    fail("{}: {} of the {} tensors expected are missing: {}", source.describe(), missing.size(),
+         expected.size(), list_names(missing));
+  const std::unordered_set<std::string> known(expected.begin(), expected.end());
+  for (const formats::TensorInfo& info : source.tensors())
+    if (known.count(info.name) == 0 && !ignored(info.name)) unexpected.push_back(info.name);
+  if (!unexpected.empty())
+    fail("{}: {} tensors that the configuration does not call for: {}", source.describe(),
+         unexpected.size(), list_names(unexpected));
+}
+
 WeightLoader::WeightLoader(const formats::TensorSource& source, LoadOptions options)
     : source_(source), options_(std::move(options)) {
   for (const formats::TensorInfo& info : source_.tensors())
     total_bytes_ += tensor::byte_count(info.shape, info.dtype);
-}
-
-void WeightLoader::check_names(const std::vector<std::string>& expected,
-                               const std::function<bool(const std::string&)>& ignored) const {
-  std::vector<std::string> missing, unexpected;
-  for (const std::string& name : expected)
-    if (!source_.has(name)) missing.push_back(name);
-  if (!missing.empty())
-    fail("{}: {} of the {} tensors expected are missing: {}", source_.describe(), missing.size(),
-         expected.size(), list_names(missing));
-  const std::unordered_set<std::string> known(expected.begin(), expected.end());
-  for (const formats::TensorInfo& info : source_.tensors())
-    if (known.count(info.name) == 0 && !ignored(info.name)) unexpected.push_back(info.name);
-  if (!unexpected.empty())
-    fail("{}: {} tensors that the configuration does not call for: {}", source_.describe(),
-         unexpected.size(), list_names(unexpected));
 }
 
 Tensor WeightLoader::raw(const std::string& name, const Shape& shape) const {

@@ -28,18 +28,18 @@ struct LoadOptions {
   std::function<void(double)> progress;  // 0 to 1; may be empty
 };
 
+// Checks the names of a checkpoint before anything is read: throws Error naming tensors that
+// `expected` has and the file lacks, and tensors of the file that are neither expected nor
+// `ignored`.
+void check_names(const formats::TensorSource& source, const std::vector<std::string>& expected,
+                 const std::function<bool(const std::string&)>& ignored);
+
 // Every tensor's shape is checked before its elements are read (Error names file, tensor, both
 // shapes). For inference a tensor's pages are given back as soon as it is packed, so that memory
 // never holds the model twice.
 class WeightLoader {
  public:
   WeightLoader(const formats::TensorSource& source, LoadOptions options);
-
-  // Checks the names of a checkpoint before anything is read: throws Error naming tensors that
-  // `expected` has and the file lacks, and tensors of the file that are neither expected nor
-  // `ignored`.
-  void check_names(const std::vector<std::string>& expected,
-                   const std::function<bool(const std::string&)>& ignored) const;
 
   // [n] f32 from "<name>.weight" or "<name>.bias".
   Tensor vector(const WeightName& name, const std::string& suffix, int64_t n);

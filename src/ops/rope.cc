@@ -49,6 +49,21 @@ float yarn_magnitude(const RopeOptions& o) {
   return static_cast<float>(magnitude(1));
 }
 
+// transformers' _compute_longrope_parameters.
+void scale_longrope(const RopeOptions& o, int64_t max_position, RopeFrequencies& f) {
+  const std::vector<float>& factors =
+      max_position > o.original_max_positions ? o.long_factors : o.short_factors;
+  for (size_t i = 0; i < f.inverse.size(); ++i) {
+    const float period = 1 / f.inverse[i];
+    f.inverse[i] = 1 / (factors[i] * period);
+  }
+  if (o.attention_factor != 0)
+    f.magnitude = static_cast<float>(o.attention_factor);
+  else if (o.factor > 1)
+    f.magnitude = static_cast<float>(std::sqrt(
+        1 + std::log(o.factor) / std::log(static_cast<double>(o.original_max_positions))));
+}
+
 // Long waves are stretched by factor, short ones kept, those between blended: transformers'
 // _compute_llama3_parameters.
 void scale_llama3(const RopeOptions& o, std::vector<float>& inverse) {
@@ -90,6 +105,11 @@ void check_options(const RopeOptions& o) {
         "rope: beta_fast {}, beta_slow {}, theta {}, expected positive betas and theta other than "
         "1",
         o.beta_fast, o.beta_slow, o.theta);
+  if (o.scaling == RopeScaling::longrope &&
+      (static_cast<int64_t>(o.short_factors.size()) != o.rotary_dim / 2 ||
+       o.short_factors.size() != o.long_factors.size()))
+    fail("rope: {} short and {} long factors, expected {}", o.short_factors.size(),
+         o.long_factors.size(), o.rotary_dim / 2);
   if (!o.frequency_factors.empty() &&
       static_cast<int64_t>(o.frequency_factors.size()) != o.rotary_dim / 2)
     fail("rope: {} frequency factors, expected {}", o.frequency_factors.size(), o.rotary_dim / 2);
@@ -216,6 +236,9 @@ RopeFrequencies rope_frequencies(const RopeOptions& o, int64_t max_position) {
     case RopeScaling::yarn:
       scale_yarn(o, result.inverse);
       result.magnitude = yarn_magnitude(o);
+      break;
+    case RopeScaling::longrope:
+      scale_longrope(o, max_position, result);
       break;
   }
   for (size_t i = 0; i < o.frequency_factors.size(); ++i)

@@ -8,7 +8,7 @@
 
 namespace sumi::ops {
 
-enum class RopeScaling { none, linear, dynamic, llama3, yarn };
+enum class RopeScaling { none, linear, dynamic, llama3, yarn, longrope };
 enum class RopePairs {
   halves,      // element i turns with i + rotary_dim / 2 (GPT-NeoX, LLaMA in Hugging Face files)
   neighbours,  // element 2i turns with 2i + 1 (GPT-J, LLaMA in GGUF files)
@@ -22,18 +22,26 @@ struct RopeOptions {
   RopePairs pairs = RopePairs::halves;
   RopeScaling scaling = RopeScaling::none;
   double factor = 1;
-  int64_t original_max_positions = 0;                // dynamic, llama3, yarn
+  int64_t original_max_positions = 0;                // all below
   double low_freq_factor = 1, high_freq_factor = 4;  // llama3
   double beta_fast = 32, beta_slow = 1;              // yarn
-  double attention_factor = 0;                       // yarn; 0: from factor (and the mscales)
-  double mscale = 0, mscale_all_dim = 0;             // yarn
-  bool truncate = true;                              // yarn
+  double attention_factor = 0;            // yarn, longrope; 0: from factor (and the mscales)
+  double mscale = 0, mscale_all_dim = 0;  // yarn
+  bool truncate = true;                   // yarn
+  // longrope (arXiv:2402.13753): frequencies are divided by the short ones, or by the long ones
+  // once a sequence outgrows original_max_positions. [rotary_dim / 2] each.
+  std::vector<float> short_factors = {}, long_factors = {};
   // GGUF's rope_freqs.weight: divides each frequency; may be empty.
   std::vector<float> frequency_factors = {};
 };
 
-// Angular frequencies [rotary_dim / 2] for a sequence that reaches max_position positions (this
-// matters to `dynamic` only), and the factor that multiplies cos and sin.
+// Whether frequencies depend on how long a sequence is.
+inline bool rope_depends_on_length(const RopeOptions& options) {
+  return options.scaling == RopeScaling::dynamic || options.scaling == RopeScaling::longrope;
+}
+
+// Angular frequencies [rotary_dim / 2] for a sequence that reaches max_position positions, and the
+// factor that multiplies cos and sin.
 struct RopeFrequencies {
   std::vector<float> inverse;
   float magnitude = 1;

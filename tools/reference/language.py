@@ -18,6 +18,8 @@ import zlib
 
 import torch
 import transformers
+
+import families
 from safetensors.torch import save_file
 
 OUT = pathlib.Path(__file__).resolve().parents[2] / "tests" / "data" / "language"
@@ -78,12 +80,15 @@ CASES = {
 }
 
 
+CASES.update(families.CASES)
+
+
 def randomize(model, dtype):
     # A tied head sees the token's own embedding in the residual stream: small embeddings keep the layers' share visible.
     embedding, gain = (0.3, 2.5) if model.config.tie_word_embeddings else (1.0, 1.5)
     with torch.no_grad():
         for name, p in model.named_parameters():
-            if "norm" in name or ".ln_" in name:
+            if "norm" in name or ".ln_" in name or "_ln." in name:
                 value = torch.randn_like(p) * 0.3 + (0 if name.endswith("bias") else 1)
             elif p.dim() == 1:
                 value = torch.randn_like(p) * 0.3
@@ -143,9 +148,15 @@ def write_case(name):
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     torch.manual_seed(zlib.crc32(name.encode()))
     read = transformers.AutoConfig.from_pretrained(folder)
-    model = transformers.AutoModelForCausalLM.from_config(read, attn_implementation="eager").float().eval()
+    model = transformers.AutoModelForCausalLM.from_config(read, attn_implementation=options.get("attention", "eager")).float().eval()
+    if "patch" in options:
+        getattr(families, options["patch"])(model)
     randomize(model, dtype)
-    tensors = {n: p.detach().to(dtype).contiguous() for n, p in model.named_parameters()}
+    tensors = {}
+    for n, p in model.named_parameters():
+        for ours, theirs in {**families.NAMES, **options.get("rename", {})}.items():
+            n = n.replace(ours, theirs)
+        tensors[n] = p.detach().to(dtype).contiguous()
     if options.get("base_names"):
         tensors = {n.removeprefix("transformer."): t for n, t in tensors.items()}
         for layer in range(config["n_layer"]):

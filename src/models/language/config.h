@@ -51,6 +51,11 @@ class Config {
     if (!has(key)) return {};
     return formats::require_strings(object_, key, file_);
   }
+  std::vector<float> get_floats(const std::string& key) const {  // empty if absent
+    if (!has(key)) return {};
+    const std::vector<double> values = formats::require_floats(object_, key, file_);
+    return {values.begin(), values.end()};
+  }
   Config get_object(const std::string& key) const {
     return Config(formats::require_object(object_, key, file_), file_ + ": " + key);
   }

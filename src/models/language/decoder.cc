@@ -64,18 +64,12 @@ Tensor Decoder::forward(std::span<const int32_t> ids, DecodeState& any_state,
     fail("the decode state was made by another model");
   const auto count = static_cast<int64_t>(ids.size());
   if (count < 1) fail("forward: no token ids given");
+  if (!spec_.causal)
+    fail("this model is an encoder: it reads whole texts and does not continue them");
   const int64_t total = state->length_ + count;
   check_ids(ids, total);
   state->truncate(state->length_);  // a call that failed half-way may have left keys behind
 
-  ops::RopeFrequencies stretched;
-  Step step;
-  step.state = state;
-  step.frequencies = &frequencies_;
-  if (spec_.positions == Positions::rope && spec_.rope.scaling == ops::RopeScaling::dynamic) {
-    stretched = ops::rope_frequencies(spec_.rope, total);
-    step.frequencies = &stretched;
-  }
   Tensor all;
   if (logits == LogitsFor::all && count > kChunk) all = Tensor::empty({count, spec_.vocab_size});
   Tensor result;
@@ -83,8 +77,8 @@ Tensor Decoder::forward(std::span<const int32_t> ids, DecodeState& any_state,
     const int64_t size = std::min(kChunk, count - begin);
     Tensor chunk = Tensor::empty({1, size}, DType::i32);
     std::copy_n(ids.begin() + begin, size, chunk.data<int32_t>());
-    step.begin = state->length_;
-    step.positions = position_ids(step.begin, size);
+    Step step = step_for(state->length_, size, total);
+    step.state = state;
     const Tensor x = hidden(chunk, step).view({size, spec_.hidden_size});
     state->length_ += size;
     if (logits == LogitsFor::all) {
@@ -99,20 +93,31 @@ Tensor Decoder::forward(std::span<const int32_t> ids, DecodeState& any_state,
   return all.defined() ? all : result;
 }
 
-Tensor Decoder::forward(const Tensor& ids) const {
+Tensor Decoder::forward(const Tensor& ids) const { return logits_of(hidden_of(ids)); }
+
+Tensor Decoder::hidden_states(const Tensor& ids) const {
+  const Tensor x = hidden_of(ids);
+  return final_norm_.defined() ? final_norm_(x) : x;
+}
+
+Tensor Decoder::hidden_of(const Tensor& ids) const {
   if (ids.dim() != 2 || ids.dtype() != DType::i32 || ids.numel() == 0)
     fail("forward: ids of shape {} and type {}, expected [B, T] i32",
          tensor::shape_string(ids.shape()), dtype_name(ids.dtype()));
   check_ids({ids.data<int32_t>(), static_cast<size_t>(ids.numel())}, ids.size(1));
-  ops::RopeFrequencies stretched;
+  return hidden(ids, step_for(0, ids.size(1), ids.size(1)));
+}
+
+Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total) const {
   Step step;
-  step.positions = position_ids(0, ids.size(1));
-  step.frequencies = &frequencies_;
-  if (spec_.positions == Positions::rope && spec_.rope.scaling == ops::RopeScaling::dynamic) {
-    stretched = ops::rope_frequencies(spec_.rope, ids.size(1));
-    step.frequencies = &stretched;
-  }
-  return logits_of(hidden(ids, step));
+  step.begin = begin;
+  step.positions = position_ids(begin, count);
+  if (spec_.positions != Positions::rope) return step;
+  step.frequencies = ops::rope_depends_on_length(spec_.rope)
+                         ? ops::rope_frequencies(spec_.rope, total)
+                         : frequencies_;
+  step.local_frequencies = local_frequencies_;
+  return step;
 }
 
 Tensor Decoder::hidden(const Tensor& ids, const Step& step) const {
@@ -123,6 +128,10 @@ Tensor Decoder::hidden(const Tensor& ids, const Step& step) const {
                             ? step.positions
                             : position_ids(step.begin + spec_.position_offset, ids.size(1));
     x = ops::add(x, position_embedding_(rows));
+  }
+  if (token_type_embedding_.defined()) {  // every token is of type 0
+    const Tensor type = token_type_embedding_(Tensor::from_ids({0}, {1}));
+    x = ops::add(x, ops::reshape(type, {spec_.hidden_size}));
   }
   if (embedding_norm_.defined()) x = embedding_norm_(x);
   for (size_t i = 0; i < layers_.size(); ++i) x = block(i, x, step);
@@ -164,13 +173,19 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
   };
   Tensor q = part(0, heads), k = part(heads, kv_heads);
   const Tensor v = part(heads + kv_heads, kv_heads);
-  if (layer.query_norm.defined()) {
+  if (spec_.query_key_norm == QueryKeyNorm::all) {
+    q = ops::reshape(layer.query_norm(ops::slice_last(joined, 0, heads * dim)), q.shape());
+    k = ops::reshape(layer.key_norm(ops::slice_last(joined, heads * dim, kv_heads * dim)),
+                     k.shape());
+  } else if (spec_.query_key_norm == QueryKeyNorm::heads) {
     q = layer.query_norm(q);
     k = layer.key_norm(k);
   }
-  if (spec_.positions == Positions::rope) {
-    q = ops::rope(q, step.positions, *step.frequencies, spec_.rope.pairs);
-    k = ops::rope(k, step.positions, *step.frequencies, spec_.rope.pairs);
+  if (layer.rotates) {
+    const bool local = layer.attention.window > 0 && spec_.local_rope.rotary_dim > 0;
+    const ops::RopeFrequencies& frequencies = local ? step.local_frequencies : step.frequencies;
+    q = ops::rope(q, step.positions, frequencies, spec_.rope.pairs);
+    k = ops::rope(k, step.positions, frequencies, spec_.rope.pairs);
   }
   Tensor y;
   if (step.state != nullptr) {
@@ -192,6 +207,7 @@ Tensor Decoder::mlp(const Layer& layer, const Tensor& x) const {
 }
 
 Tensor Decoder::logits_of(const Tensor& hidden) const {
+  if (!spec_.has_head) fail("this model is an encoder: it gives hidden states, not logits");
   Tensor logits = head_(final_norm_.defined() ? final_norm_(hidden) : hidden);
   if (spec_.logit_scale != 1) logits = ops::scale(logits, spec_.logit_scale);
   if (spec_.logit_softcap != 0) logits = ops::softcap(logits, spec_.logit_softcap);

@@ -19,7 +19,9 @@ class DecoderState : public DecodeState {
   int64_t length() const override { return length_; }
   void truncate(int64_t length) override;
   size_t bytes() const override;
-  std::unique_ptr<DecodeState> clone() const override { return std::make_unique<DecoderState>(*this); }
+  std::unique_ptr<DecodeState> clone() const override {
+    return std::make_unique<DecoderState>(*this);
+  }
 
  private:
   friend class Decoder;
@@ -33,15 +35,21 @@ class Decoder : public LanguageModel {
   Decoder(DecoderSpec spec, const WeightTable& table, const formats::TensorSource& source,
           bool gguf, const nn::LoadOptions& options);
 
+  // Throws Error naming the tensors that a checkpoint lacks, or has beyond what the spec calls for.
+  static void check_names(const DecoderSpec& spec, const WeightTable& table,
+                          const formats::TensorSource& source, bool gguf);
+
   const DecoderSpec& spec() const { return spec_; }
 
   std::unique_ptr<DecodeState> new_state() const override;
 
-  // With dynamic RoPE scaling alone the result does depend on the cuts once the sequence outgrows
-  // the original context: the frequencies are those of the length that the call reaches, and keys
-  // of earlier calls keep theirs. That is transformers' behaviour with a cache.
+  // With dynamic and LongRoPE scaling alone the result does depend on the cuts once the sequence
+  // outgrows the original context: the frequencies are those of the length that the call reaches,
+  // and keys of earlier calls keep theirs. That is transformers' behaviour with a cache.
   Tensor forward(std::span<const int32_t> ids, DecodeState& state, LogitsFor logits) const override;
   Tensor forward(const Tensor& ids) const override;
+  Tensor hidden_states(const Tensor& ids) const override;
+  bool continues_text() const override { return spec_.causal; }
 
   // A weight that the file keeps as [in, out] is here [out, in], and interleaved or permuted rows
   // are in the decoder's order.
@@ -63,12 +71,14 @@ class Decoder : public LanguageModel {
     nn::Linear up;                // [C] -> [F], or gate and up side by side [2F]
     nn::Linear down;              // [F] -> [C]
     ops::AttentionOptions attention;
+    bool rotates = false;  // queries and keys turn by their positions
   };
   // What one call means to every layer.
   struct Step {
     int64_t begin = 0;  // position of the first token
     Tensor positions;   // [T] i32
-    const ops::RopeFrequencies* frequencies = nullptr;
+    ops::RopeFrequencies frequencies,
+        local_frequencies;          // of this call; local: of layers with a window, or empty
     DecoderState* state = nullptr;  // null: no cache, all positions at once
   };
 
@@ -77,6 +87,9 @@ class Decoder : public LanguageModel {
   nn::Norm load_norm(const WeightNames& names, nn::WeightLoader& loader, Slot slot,
                      int64_t layer = 0) const;
 
+  Tensor hidden_of(const Tensor& ids) const;  // checks ids [B, T], no cache
+  // Positions [begin, begin + count) of a sequence that this call makes `total` long.
+  Step step_for(int64_t begin, int64_t count, int64_t total) const;
   // ids [B, T] -> hidden states [B, T, C] after the last layer, before the final norm.
   Tensor hidden(const Tensor& ids, const Step& step) const;
   Tensor block(size_t index, const Tensor& x, const Step& step) const;
@@ -87,11 +100,11 @@ class Decoder : public LanguageModel {
   void check_ids(std::span<const int32_t> ids, int64_t length) const;
 
   DecoderSpec spec_;
-  nn::Embedding embedding_, position_embedding_;
+  nn::Embedding embedding_, position_embedding_, token_type_embedding_;
   nn::Norm embedding_norm_, final_norm_;
   std::vector<Layer> layers_;
   nn::Linear head_;
-  ops::RopeFrequencies frequencies_;  // unless they depend on the length (dynamic)
+  ops::RopeFrequencies frequencies_, local_frequencies_;  // unless they depend on the length
   nn::Parameters parameters_;
   size_t weight_bytes_ = 0;
 };

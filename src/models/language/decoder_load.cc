@@ -11,11 +11,14 @@ namespace {
 // Causal masks and rotary tables that older files keep beside the weights, a head that repeats the
 // embedding, and GGUF's RoPE factors (read with the configuration).
 bool ignored_name(const std::string& name, const WeightNames& names, const DecoderSpec& spec) {
-  for (const char* suffix : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias"})
+  for (const char* suffix : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+                             ".attention.bias", ".attention.masked_bias", ".attn.causal_mask"})
     if (name.size() >= std::string(suffix).size() &&
         name.compare(name.size() - std::string(suffix).size(), std::string::npos, suffix) == 0)
       return true;
   if (spec.tied_head && name == names.get(Slot::head).file + ".weight") return true;
+  for (const std::string& unused : spec.unused_weights)
+    if (name.rfind(unused, 0) == 0 || name.rfind(names.prefix() + unused, 0) == 0) return true;
   return name == "rope_freqs.weight";
 }
 
@@ -32,23 +35,35 @@ Decoder::Decoder(DecoderSpec spec, const WeightTable& table, const formats::Tens
                  bool gguf, const nn::LoadOptions& options)
     : spec_(std::move(spec)) {
   check_spec(spec_, source.describe());
+  check_names(spec_, table, source, gguf);
   const WeightNames names(table, spec_, source, gguf);
   nn::WeightLoader loader(source, options);
-  loader.check_names(names.expected(),
-                     [&](const std::string& name) { return ignored_name(name, names, spec_); });
-  if (spec_.positions == Positions::rope && spec_.rope.scaling != ops::RopeScaling::dynamic)
-    frequencies_ = ops::rope_frequencies(spec_.rope, spec_.max_positions);
+  if (spec_.positions == Positions::rope) {
+    if (!ops::rope_depends_on_length(spec_.rope))
+      frequencies_ = ops::rope_frequencies(spec_.rope, spec_.max_positions);
+    if (spec_.local_rope.rotary_dim > 0)
+      local_frequencies_ = ops::rope_frequencies(spec_.local_rope, spec_.max_positions);
+  }
   load(names, loader);
   parameters_ = loader.parameters();
   weight_bytes_ = loader.memory_bytes();
   if (options.progress) options.progress(1.0);
 }
 
+void Decoder::check_names(const DecoderSpec& spec, const WeightTable& table,
+                          const formats::TensorSource& source, bool gguf) {
+  const WeightNames names(table, spec, source, gguf);
+  nn::check_names(source, names.expected(),
+                  [&](const std::string& name) { return ignored_name(name, names, spec); });
+}
+
 void Decoder::load(const WeightNames& names, nn::WeightLoader& loader) {
   // The head first: it is the largest matrix, and while it is packed both its forms are in memory.
   embedding_ =
       loader.embedding(names.get(Slot::token_embedding), spec_.vocab_size, spec_.hidden_size);
-  if (spec_.tied_head) {
+  if (!spec_.has_head) {
+    head_ = {};
+  } else if (spec_.tied_head) {
     if (spec_.head_bias) fail("a tied head with a bias is not known to the decoder");
     head_ = loader.tied(names.get(Slot::token_embedding), embedding_);
   } else {
@@ -59,6 +74,10 @@ void Decoder::load(const WeightNames& names, nn::WeightLoader& loader) {
     position_embedding_ =
         loader.embedding(names.get(Slot::position_embedding),
                          spec_.max_positions + spec_.position_offset, spec_.hidden_size);
+  if (spec_.token_types > 0) {
+    token_type_embedding_ = loader.embedding(names.get(Slot::token_type_embedding),
+                                             spec_.token_types, spec_.hidden_size);
+  }
   if (spec_.embedding_norm) embedding_norm_ = load_norm(names, loader, Slot::embedding_norm);
   layers_.reserve(static_cast<size_t>(spec_.num_layers));
   for (int64_t i = 0; i < spec_.num_layers; ++i) layers_.push_back(load_layer(names, loader, i));
@@ -89,13 +108,20 @@ Decoder::Layer Decoder::load_layer(const WeightNames& names, nn::WeightLoader& l
     layer.query_key_value = loader.linear(
         {names.get(Slot::query, i), names.get(Slot::key, i), names.get(Slot::value, i)},
         {q, kv, kv}, hidden, spec_.qkv_bias);
-  if (spec_.query_key_norm) {
+  if (spec_.query_key_norm == QueryKeyNorm::heads) {
     const auto head_norm = [&](Slot slot) {
       return loader.norm(names.get(slot, i), nn::NormKind::rms, spec_.head_dim, false,
                          spec_.norm_eps, spec_.norm_offset);
     };
     layer.query_norm = head_norm(Slot::query_norm);
     layer.key_norm = head_norm(Slot::key_norm);
+  } else if (spec_.query_key_norm == QueryKeyNorm::all) {
+    const auto joint_norm = [&](Slot slot, int64_t size) {
+      return loader.norm(names.get(slot, i), spec_.norm, size, spec_.norm_bias, spec_.norm_eps,
+                         spec_.norm_offset);
+    };
+    layer.query_norm = joint_norm(Slot::query_norm, q);
+    layer.key_norm = joint_norm(Slot::key_norm, kv);
   }
   layer.attention_output = loader.linear({names.get(Slot::attention_output, i)}, {hidden}, q,
                                          spec_.attention_output_bias);
@@ -108,11 +134,16 @@ Decoder::Layer Decoder::load_layer(const WeightNames& names, nn::WeightLoader& l
                              hidden, spec_.mlp_bias);
   layer.down = loader.linear({names.get(Slot::down, i)}, {hidden}, inner, spec_.mlp_bias);
 
+  layer.attention.causal = spec_.causal;
   layer.attention.scale = attention_scale(spec_, i);
   layer.attention.window = spec_.windows.empty() ? 0 : spec_.windows[static_cast<size_t>(i)];
   layer.attention.softcap = spec_.attention_softcap;
   if (spec_.positions == Positions::alibi)
-    layer.attention.alibi_slopes = alibi_slopes(spec_.num_heads);
+    layer.attention.alibi_slopes = alibi_slopes(spec_.num_heads, spec_.alibi_max);
+  if (spec_.alibi_scaled)
+    for (float& slope : layer.attention.alibi_slopes) slope *= layer.attention.scale;
+  layer.rotates = spec_.positions == Positions::rope &&
+                  (spec_.rope_layers.empty() || spec_.rope_layers[static_cast<size_t>(i)]);
   return layer;
 }
 

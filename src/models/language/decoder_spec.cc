@@ -23,8 +23,7 @@ void check_positive(const std::string& file, const char* field, double value) {
     fail("{}: {} is {}, expected a positive number", file, field, value);
 }
 
-void check_rope(const DecoderSpec& spec, const std::string& file) {
-  const ops::RopeOptions& rope = spec.rope;
+void check_rope(const DecoderSpec& spec, const ops::RopeOptions& rope, const std::string& file) {
   check_range(file, "the number of rotated elements of a head", rope.rotary_dim, 2, spec.head_dim);
   if (rope.rotary_dim % 2 != 0)
     fail("{}: {} elements of a head are rotated, expected an even number", file, rope.rotary_dim);
@@ -41,6 +40,14 @@ void check_rope(const DecoderSpec& spec, const std::string& file) {
       fail("{}: RoPE's low_freq_factor {} is not below high_freq_factor {}", file,
            rope.low_freq_factor, rope.high_freq_factor);
   }
+  if (rope.scaling == ops::RopeScaling::longrope)
+    for (const std::vector<float>* factors : {&rope.short_factors, &rope.long_factors}) {
+      if (static_cast<int64_t>(factors->size()) != rope.rotary_dim / 2)
+        fail("{}: RoPE has {} short or long factors, expected {}", file, factors->size(),
+             rope.rotary_dim / 2);
+      for (const float factor : *factors)
+        check_positive(file, "RoPE's short or long factor", factor);
+    }
   if (rope.scaling == ops::RopeScaling::yarn) {
     check_positive(file, "RoPE's beta_fast", rope.beta_fast);
     check_positive(file, "RoPE's beta_slow", rope.beta_slow);
@@ -73,23 +80,31 @@ void check_spec(const DecoderSpec& spec, const std::string& file) {
   check_finite(file, "the embedding scale", spec.embedding_scale);
   check_finite(file, "the residual scale", spec.residual_scale);
   check_finite(file, "the logit scale", spec.logit_scale);
-  if (spec.positions == Positions::rope) check_rope(spec, file);
+  if (spec.positions == Positions::rope) {
+    check_rope(spec, spec.rope, file);
+    if (spec.local_rope.rotary_dim != 0) check_rope(spec, spec.local_rope, file);
+  }
+  if (spec.positions == Positions::alibi)
+    check_positive(file, "ALiBi's largest exponent", spec.alibi_max);
+  if (!spec.rope_layers.empty() && static_cast<int64_t>(spec.rope_layers.size()) != spec.num_layers)
+    fail("{}: rotation is given for {} layers, expected {}", file, spec.rope_layers.size(),
+         spec.num_layers);
   if (!spec.windows.empty() && static_cast<int64_t>(spec.windows.size()) != spec.num_layers)
     fail("{}: attention windows for {} layers, expected {}", file, spec.windows.size(),
          spec.num_layers);
+  check_range(file, "type_vocab_size", spec.token_types, 0, int64_t{1} << 16);
   for (const int64_t window : spec.windows)
     check_range(file, "sliding_window", window, 0, int64_t{1} << 30);
 }
 
-std::vector<float> alibi_slopes(int64_t num_heads) {
+std::vector<float> alibi_slopes(int64_t num_heads, float alibi_max) {
   int64_t power = 1;
   while (power * 2 <= num_heads) power *= 2;
   std::vector<float> slopes;
   for (int64_t i = 0; i < num_heads; ++i) {
     const double step =
-        i < power ? 8.0 * static_cast<double>(i + 1) / static_cast<double>(power)
-                  : 4.0 * static_cast<double>(2 * (i - power) + 1) / static_cast<double>(power);
-    slopes.push_back(static_cast<float>(std::exp2(-step)));
+        i < power ? static_cast<double>(i + 1) : static_cast<double>(2 * (i - power) + 1) / 2;
+    slopes.push_back(static_cast<float>(std::exp2(-alibi_max * step / static_cast<double>(power))));
   }
   return slopes;
 }

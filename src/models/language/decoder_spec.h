@@ -20,6 +20,13 @@ enum class NormPlace {
 
 enum class Positions { rope, learned, alibi, none };
 
+// Norms of queries and keys before RoPE.
+enum class QueryKeyNorm {
+  none,
+  heads,  // RMS norm of each head (Qwen3, Gemma 3)
+  all,    // the model's kind of norm over all heads together (MPT)
+};
+
 struct DecoderSpec {
   int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, num_layers = 0;
   int64_t num_heads = 0, num_kv_heads = 0, head_dim = 0;  // num_heads is a multiple of num_kv_heads
@@ -32,7 +39,7 @@ struct DecoderSpec {
   bool norm_bias = false;  // layer norms
   bool final_norm = true;
   bool embedding_norm = false;  // a norm right after the embedding (BLOOM)
-  bool query_key_norm = false;  // RMS norm of each head's query and key before RoPE (Qwen3)
+  QueryKeyNorm query_key_norm = QueryKeyNorm::none;
 
   // x + attention(norm1(x)) + mlp(norm2(x)), both from the same x (GPT-NeoX). With one_norm, norm1
   // serves both (GPT-J, Phi, Falcon).
@@ -41,6 +48,12 @@ struct DecoderSpec {
   Positions positions = Positions::rope;
   int64_t position_offset = 0;  // learned: row of position 0 (OPT: 2)
   ops::RopeOptions rope;
+  ops::RopeOptions local_rope;  // of layers with a window, if its rotary_dim is not 0 (Gemma 3)
+  std::vector<bool>
+      rope_layers;  // which layers rotate at all; empty: all (SmolLM3 leaves some out)
+  float alibi_max =
+      8;  // the exponent of the last slope of a power of two heads (MPT's alibi_bias_max)
+  bool alibi_scaled = false;  // slopes are scaled with the scores (Falcon)
 
   // True where every layer has that bias.
   bool qkv_bias = false, attention_output_bias = false, mlp_bias = false, head_bias = false;
@@ -57,6 +70,13 @@ struct DecoderSpec {
   // Keys a query may see, itself included, per layer; 0: all; empty: all of them 0.
   std::vector<int64_t> windows;
   bool tied_head = false;  // the head is the embedding's table
+
+  // Encoders (BERT): every position sees all others, there is no head, and each token has a type,
+  // always the first here.
+  bool causal = true, has_head = true;
+  int64_t token_types = 0;  // rows of the table of types; 0: none
+  std::vector<std::string>
+      unused_weights;  // beginnings of names of weights for other tasks, without the prefix
 };
 
 // Checks every number for sanity and against the others, before anything is allocated. Throws Error
@@ -64,7 +84,8 @@ struct DecoderSpec {
 void check_spec(const DecoderSpec& spec, const std::string& file);
 
 // Slope of each head's linear bias, arXiv:2108.12409: a geometric sequence for a power of two
-// heads, else that of the power below and every other one of the power above.
-std::vector<float> alibi_slopes(int64_t num_heads);
+// heads, else that of the power below and every other one of the power above. The last is
+// 2^-alibi_max.
+std::vector<float> alibi_slopes(int64_t num_heads, float alibi_max = 8);
 
 }  // namespace sumi::models

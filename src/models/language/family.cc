@@ -1,19 +1,13 @@
 #include "models/language/family.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "base/error.h"
 
 namespace sumi::models {
 
 namespace {
-
-int64_t default_head_dim(const DecoderSpec& spec, const std::string& file) {
-  if (spec.num_heads < 1 || spec.hidden_size % spec.num_heads != 0)
-    fail("{}: hidden size {} is not a multiple of {} attention heads", file, spec.hidden_size,
-         spec.num_heads);
-  return spec.hidden_size / spec.num_heads;
-}
 
 // A context stretched by `factor`. Files may say anything: a product out of range changes nothing
 // here, and check_spec() names the factor.
@@ -23,6 +17,62 @@ int64_t stretched(int64_t positions, double factor) {
 }
 
 }  // namespace
+
+int64_t default_head_dim(const DecoderSpec& spec, const std::string& file) {
+  if (spec.num_heads < 1 || spec.hidden_size % spec.num_heads != 0)
+    fail("{}: hidden size {} is not a multiple of {} attention heads", file, spec.hidden_size,
+         spec.num_heads);
+  return spec.hidden_size / spec.num_heads;
+}
+
+void check_runnable(const Config& config) {
+  if (config.has("quantization_config"))
+    fail(
+        "{}: quantization_config: quantized Hugging Face checkpoints are not known; give the "
+        "original or a GGUF file",
+        config.file());
+}
+
+DecoderSpec gpt_spec(const Config& config) {
+  DecoderSpec spec;
+  spec.vocab_size = config.get_int("vocab_size");
+  spec.hidden_size = config.get_int("n_embd");
+  spec.num_layers = config.get_int("n_layer");
+  spec.num_heads = spec.num_kv_heads = config.get_int("n_head");
+  spec.head_dim = default_head_dim(spec, config.file());
+  spec.max_positions = config.get_int("n_positions", 1024);
+  spec.intermediate_size = config.has("n_inner") ? config.get_int("n_inner") : 4 * spec.hidden_size;
+  spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-5));
+  spec.activation = ops::activation_from_name(config.get_string("activation_function", "gelu_new"));
+  use_layer_norms(spec);
+  return spec;
+}
+
+void use_layer_norms(DecoderSpec& spec) {
+  spec.norm = nn::NormKind::layer;
+  spec.norm_bias = true;
+  spec.gated_mlp = false;
+}
+
+void read_layer_windows(const Config& config, DecoderSpec& spec, int64_t window,
+                        const std::function<bool(int64_t)>& slides) {
+  const std::vector<std::string> types = config.get_strings("layer_types");
+  if (!types.empty() && static_cast<int64_t>(types.size()) != spec.num_layers)
+    fail("{}: layer_types has {} entries, expected {}", config.file(), types.size(),
+         spec.num_layers);
+  spec.windows.clear();
+  for (int64_t layer = 0; layer < spec.num_layers; ++layer) {
+    bool sliding = types.empty() && slides(layer);
+    if (!types.empty()) {
+      const std::string& type = types[static_cast<size_t>(layer)];
+      sliding = type == "sliding_attention";
+      if (!sliding && type != "full_attention")
+        fail("{}: layer_types: expected full_attention or sliding_attention, found {}",
+             config.file(), type);
+    }
+    spec.windows.push_back(sliding ? window : 0);
+  }
+}
 
 std::string gguf_key(const formats::GgufFile& file, const std::string& name) {
   return file.get_string("general.architecture") + "." + name;
@@ -81,10 +131,18 @@ DecoderSpec common_spec(const formats::GgufFile& file) {
 void read_rope(const Config& config, DecoderSpec& spec) {
   ops::RopeOptions& rope = spec.rope;
   const char* key = config.has("rope_scaling") ? "rope_scaling" : "rope_parameters";
-  const Config scaling =
+  Config scaling =
       config.has(key) ? config.get_object(key) : Config(nlohmann::json::object(), config.file());
-  if (scaling.has("full_attention") || scaling.has("sliding_attention"))
-    fail("{}: RoPE parameters for each kind of layer are not known to this family", scaling.file());
+  if (scaling.has("full_attention")) {  // one for each kind of layer
+    if (scaling.has("sliding_attention")) {
+      const Config local = scaling.get_object("sliding_attention");
+      if (local.get_string("rope_type", "default") != "default")
+        fail("{}: rope_type: expected default", local.file());
+      spec.local_rope.theta = local.get_float("rope_theta", 10000.0);
+      spec.local_rope.rotary_dim = spec.head_dim;
+    }
+    scaling = scaling.get_object("full_attention");
+  }
   rope.theta = scaling.get_float("rope_theta", config.get_float("rope_theta", 10000.0));
   const double partial =
       scaling.get_float("partial_rotary_factor", config.get_float("partial_rotary_factor", 1.0));
@@ -95,10 +153,25 @@ void read_rope(const Config& config, DecoderSpec& spec) {
 
   const std::string type = scaling.get_string("rope_type", scaling.get_string("type", "default"));
   if (type == "default") return;
-  if (type != "linear" && type != "dynamic" && type != "llama3" && type != "yarn")
-    fail("{}: rope type \"{}\" is not known; known: default, linear, dynamic, llama3, yarn",
-         scaling.file(), type);
   const int64_t max_positions = spec.max_positions;
+  if (type == "longrope" || type == "su") {
+    rope.scaling = ops::RopeScaling::longrope;
+    rope.short_factors = scaling.get_floats("short_factor");
+    rope.long_factors = scaling.get_floats("long_factor");
+    rope.original_max_positions =
+        config.get_int("original_max_position_embeddings",
+                       scaling.get_int("original_max_position_embeddings", max_positions));
+    rope.factor = scaling.get_float(
+        "factor", static_cast<double>(max_positions) /
+                      static_cast<double>(std::max<int64_t>(1, rope.original_max_positions)));
+    rope.attention_factor = scaling.get_float("attention_factor", 0);
+    return;
+  }
+  if (type != "linear" && type != "dynamic" && type != "llama3" && type != "yarn")
+    fail(
+        "{}: rope type \"{}\" is not known; known: default, linear, dynamic, llama3, yarn, "
+        "longrope",
+        scaling.file(), type);
   if (type == "yarn" && !scaling.has("factor")) {
     rope.factor = static_cast<double>(max_positions) /
                   static_cast<double>(scaling.get_int("original_max_position_embeddings"));

@@ -3,6 +3,7 @@
 // families/families.cc.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -29,6 +30,9 @@ const std::vector<Family>& families();
 const Family& family_for(const Config& config);
 const Family& family_for(const formats::GgufFile& file);
 
+// Throws Error if config.json announces weights in a form that is not known.
+void check_runnable(const Config& config);
+
 // What nearly all families share, under the keys of config.json's and GGUF's own conventions; a
 // family changes what differs. common_spec(config) reads vocab_size, hidden_size,
 // intermediate_size, num_hidden_layers, num_attention_heads, num_key_value_heads, head_dim,
@@ -36,6 +40,19 @@ const Family& family_for(const formats::GgufFile& file);
 // RoPE keys.
 DecoderSpec common_spec(const Config& config);
 DecoderSpec common_spec(const formats::GgufFile& file);
+
+// The same under GPT-2's keys (n_embd, n_layer, n_head, n_positions, n_inner, layer_norm_epsilon,
+// activation_function), with layer norms and a plain MLP; for GPT-2's relatives.
+DecoderSpec gpt_spec(const Config& config);
+// Layer norms with biases and an MLP without gate, as before LLaMA.
+void use_layer_norms(DecoderSpec& spec);
+// hidden_size / num_heads. Throws Error if that is no whole number.
+int64_t default_head_dim(const DecoderSpec& spec, const std::string& file);
+
+// spec.windows from layer_types where the configuration has them, else `window` where
+// slides(layer).
+void read_layer_windows(const Config& config, DecoderSpec& spec, int64_t window,
+                        const std::function<bool(int64_t)>& slides);
 
 // "<architecture>.<name>", GGUF's key for a hyperparameter.
 std::string gguf_key(const formats::GgufFile& file, const std::string& name);

@@ -8,6 +8,10 @@ std::unique_ptr<DecodeState> LanguageModel::encode(std::span<const int32_t>) con
   fail("this model has no encoder");
 }
 
+Tensor LanguageModel::hidden_states(const Tensor&) const {
+  fail("this model shows no hidden states");
+}
+
 PromptState read_prompt(const LanguageModel& model, std::span<const int32_t> prompt_ids) {
   if (model.has_encoder()) return {model.encode(prompt_ids), model.decoder_start()};
   return {model.new_state(), {prompt_ids.begin(), prompt_ids.end()}};

@@ -33,6 +33,8 @@ class LanguageModel {
 
   virtual std::unique_ptr<DecodeState> new_state() const = 0;
 
+  virtual bool continues_text() const { return true; }  // false: an encoder alone
+
   // Models with an encoder read a prompt at once; what they write begins with decoder_start() and
   // attends to it.
   virtual bool has_encoder() const { return false; }
@@ -48,6 +50,10 @@ class LanguageModel {
 
   // ids [B, T] i32 -> logits [B, T, V], differentiable with respect to parameters().
   virtual Tensor forward(const Tensor& ids) const = 0;
+
+  // ids [B, T] i32 -> [B, T, C]: what the last layer (and its norm) gives; of an encoder-decoder
+  // model, the encoder's.
+  virtual Tensor hidden_states(const Tensor& ids) const;  // Error if the model has none to show
 
   // Dotted names as in Hugging Face checkpoints. Empty when the model was packed for inference.
   virtual std::vector<std::pair<std::string, Tensor>> parameters() const = 0;

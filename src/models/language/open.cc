@@ -51,23 +51,19 @@ GenerationDefaults read_defaults(const std::string& folder) {
 LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& options) {
   LanguageModelFiles files;
   const Config config = Config::read(folder + "/config.json");
-  if (config.has("quantization_config"))
-    fail(
-        "{}: quantization_config: quantized Hugging Face checkpoints are not known; give the "
-        "original or a "
-        "GGUF file",
-        config.file());
+  check_runnable(config);
   if (is_t5(config)) {
     files.architecture = "t5";
     const T5Spec spec = t5_spec(config);
-    files.model = std::make_unique<T5>(spec, *formats::open_weights_folder(folder), load_options(options));
+    files.model =
+        std::make_unique<T5>(spec, *formats::open_weights_folder(folder), load_options(options));
   } else {
     const Family& family = family_for(config);
     files.architecture = family.name;
     const DecoderSpec spec = family.from_config(config);
     check_spec(spec, config.file());
-    files.model = std::make_unique<Decoder>(spec, family.weights, *formats::open_weights_folder(folder), false,
-                                            load_options(options));
+    files.model = std::make_unique<Decoder>(
+        spec, family.weights, *formats::open_weights_folder(folder), false, load_options(options));
   }
   if (formats::file_exists(folder + "/tokenizer.json"))
     files.tokenizer = text::open_tokenizer(folder);

@@ -27,6 +27,8 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
       return {true, false};
     case Slot::position_embedding:
       return {spec.positions == Positions::learned, false};
+    case Slot::token_type_embedding:
+      return {spec.token_types > 0, false};
     case Slot::embedding_norm:
       return {spec.embedding_norm, spec.norm_bias};
     case Slot::attention_norm:
@@ -43,7 +45,8 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
       return {true, spec.qkv_bias};
     case Slot::query_norm:
     case Slot::key_norm:
-      return {spec.query_key_norm, false};
+      return {spec.query_key_norm != QueryKeyNorm::none,
+              spec.query_key_norm == QueryKeyNorm::all && spec.norm_bias};
     case Slot::attention_output:
       return {true, spec.attention_output_bias};
     case Slot::gate:
@@ -56,7 +59,7 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
     case Slot::final_norm:
       return {spec.final_norm, spec.norm_bias};
     case Slot::head:
-      return {!spec.tied_head, spec.head_bias};
+      return {spec.has_head && !spec.tied_head, spec.head_bias};
   }
   return {};
 }
@@ -65,7 +68,7 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
 
 WeightNames::WeightNames(const WeightTable& table, const DecoderSpec& spec,
                          const formats::TensorSource& source, bool gguf)
-    : table_(table), spec_(spec), gguf_(gguf) {
+    : table_(table), spec_(spec), source_(source), gguf_(gguf) {
   if (gguf_) return;
   const std::string embedding = find(Slot::token_embedding)->hugging_face;
   const size_t dot = embedding.find('.');
@@ -75,12 +78,51 @@ WeightNames::WeightNames(const WeightTable& table, const DecoderSpec& spec,
 }
 
 const WeightEntry* WeightNames::find(Slot slot) const {
-  for (const WeightEntry& entry : table_)
-    if (entry.slot == slot && (gguf_ ? entry.gguf : entry.hugging_face) != nullptr) return &entry;
-  return nullptr;
+  const WeightEntry* first = nullptr;
+  for (const WeightEntry& entry : table_) {
+    if (entry.slot != slot || (gguf_ ? entry.gguf : entry.hugging_face) == nullptr) continue;
+    if (source_.has(file_name(entry, 0) + ".weight")) return &entry;
+    if (first == nullptr) first = &entry;
+  }
+  return first;
 }
 
-bool WeightNames::has(Slot slot) const { return find(slot) != nullptr; }
+bool WeightNames::has(Slot slot) const {
+  const WeightEntry* entry = find(slot);
+  // Some files keep together what others of the family keep apart.
+  const bool apart = (slot == Slot::query_key_value && find(Slot::query) != nullptr) ||
+                     (slot == Slot::gate_up && find(Slot::gate) != nullptr);
+  return entry != nullptr && (!apart || source_.has(file_name(*entry, 0) + ".weight"));
+}
+
+// Whether the decoder reads the slot's weight from elsewhere.
+bool WeightNames::replaced(Slot slot) const {
+  const bool fused_qkv = find(Slot::query_key_value) != nullptr && has(Slot::query_key_value);
+  const bool fused_up = find(Slot::gate_up) != nullptr && has(Slot::gate_up);
+  switch (slot) {
+    case Slot::query:
+    case Slot::key:
+    case Slot::value:
+      return fused_qkv;
+    case Slot::gate:
+      return fused_up;
+    case Slot::up:
+      return fused_up && spec_.gated_mlp;
+    case Slot::query_key_value:
+    case Slot::gate_up:
+      return !has(slot);
+    default:
+      return false;
+  }
+}
+
+std::string WeightNames::prefix() const {
+  const std::string embedding = file_name(*find(Slot::token_embedding), 0);
+  const std::string whole = find(Slot::token_embedding)->hugging_face == nullptr
+                                ? ""
+                                : find(Slot::token_embedding)->hugging_face;
+  return gguf_ || embedding != whole ? "" : whole.substr(0, whole.find('.') + 1);
+}
 
 std::string WeightNames::file_name(const WeightEntry& entry, int64_t layer) const {
   std::string name = with_layer(gguf_ ? entry.gguf : entry.hugging_face, layer);
@@ -112,6 +154,11 @@ std::vector<int64_t> WeightNames::row_order(Slot slot, Layout layout) const {
     for (int64_t h = 0; h < heads; ++h)
       for (int64_t part = 0; part < 2; ++part)
         for (int64_t i = 0; i < half; ++i) order.push_back(h * head_dim + 2 * i + part);
+  } else if (layout == Layout::codegen_blocks) {
+    const int64_t block = spec_.num_heads * head_dim / 4;  // of one of query, value and key
+    for (const int64_t part : {0, 2, 1})
+      for (int64_t b = 0; b < 4; ++b)
+        for (int64_t i = 0; i < block; ++i) order.push_back((b * 3 + part) * block + i);
   } else if (layout == Layout::heads_interleaved) {
     const int64_t per_group = spec_.num_heads / spec_.num_kv_heads;
     const auto push_head = [&](int64_t group, int64_t within) {
@@ -129,7 +176,7 @@ std::vector<std::string> WeightNames::expected() const {
   std::vector<std::string> names;
   for (const WeightEntry& entry : table_) {
     const Needed need = needed(spec_, entry.slot);
-    if (!need.weight || find(entry.slot) != &entry) continue;
+    if (!need.weight || find(entry.slot) != &entry || replaced(entry.slot)) continue;
     const int64_t layers = per_layer(entry.slot) ? spec_.num_layers : 1;
     for (int64_t layer = 0; layer < layers; ++layer) {
       const std::string file = file_name(entry, layer);

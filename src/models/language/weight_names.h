@@ -16,6 +16,7 @@ namespace sumi::models {
 enum class Slot {
   token_embedding,
   position_embedding,
+  token_type_embedding,
   embedding_norm,
   attention_norm,
   query,
@@ -45,10 +46,13 @@ enum class Layout {
                       // second
   heads_interleaved,  // fused: for each key/value head its query heads, its key, its value
                       // (GPT-NeoX, BLOOM, Falcon)
+  codegen_blocks,  // fused: in each of four blocks its share of the query heads, the value heads,
+                   // the key heads
 };
 
 // "{}" stands for the layer's index; ".weight" and ".bias" are added. A family has either the three
-// separate entries or the fused one, for query/key/value and for gate/up.
+// separate entries or the fused one, for query/key/value and for gate/up. Where a slot has several
+// entries, the first that the file has counts.
 struct WeightEntry {
   Slot slot;
   const char* hugging_face;
@@ -69,16 +73,20 @@ class WeightNames {
   bool has(Slot slot) const;
   // Throws Error if the table has no such slot.
   nn::WeightName get(Slot slot, int64_t layer = 0) const;
+  // What names in the file begin with, e.g. "bert.", or "" if the file's are without.
+  std::string prefix() const;
   // Every tensor of the checkpoint that the spec calls for, by its name in the file.
   std::vector<std::string> expected() const;
 
  private:
   const WeightEntry* find(Slot slot) const;
+  bool replaced(Slot slot) const;
   std::string file_name(const WeightEntry& entry, int64_t layer) const;
   std::vector<int64_t> row_order(Slot slot, Layout layout) const;
 
   const WeightTable& table_;
   const DecoderSpec& spec_;
+  const formats::TensorSource& source_;
   bool gguf_;
   std::string stripped_prefix_;
 };

@@ -8,7 +8,22 @@ namespace sumi::models {
 Family llama_family();
 Family mistral_family();
 Family qwen2_family();
+Family qwen3_family();
+Family smollm3_family();
+Family gemma_family();
+Family gemma2_family();
+Family gemma3_family();
+Family phi_family();
+Family phi3_family();
 Family gpt2_family();
+Family gpt_neox_family();
+Family gpt_j_family();
+Family codegen_family();
+Family falcon_family();
+Family mpt_family();
+Family bloom_family();
+Family bert_family();
+Family roberta_family();
 
 // The names that LLaMA's Hugging Face files made common. LLaMA's own GGUF files keep query and key
 // in RoPE's neighbouring pairs; its relatives' do not.

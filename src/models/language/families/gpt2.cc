@@ -6,36 +6,15 @@ namespace sumi::models {
 
 namespace {
 
-DecoderSpec shared() {
-  DecoderSpec spec;
-  spec.norm = nn::NormKind::layer;
-  spec.norm_bias = true;
+void use_gpt2_layers(DecoderSpec& spec) {
+  use_layer_norms(spec);
   spec.positions = Positions::learned;
   spec.qkv_bias = spec.attention_output_bias = spec.mlp_bias = true;
-  spec.gated_mlp = false;
-  spec.activation = ops::Activation::gelu_tanh;
-  return spec;
-}
-
-void finish_heads(DecoderSpec& spec, const std::string& file) {
-  if (spec.num_heads < 1 || spec.hidden_size % spec.num_heads != 0)
-    fail("{}: hidden size {} is not a multiple of {} attention heads", file, spec.hidden_size,
-         spec.num_heads);
-  spec.num_kv_heads = spec.num_heads;
-  spec.head_dim = spec.hidden_size / spec.num_heads;
 }
 
 DecoderSpec from_config(const Config& config) {
-  DecoderSpec spec = shared();
-  spec.vocab_size = config.get_int("vocab_size");
-  spec.hidden_size = config.get_int("n_embd");
-  spec.num_layers = config.get_int("n_layer");
-  spec.num_heads = config.get_int("n_head");
-  spec.max_positions = config.get_int("n_positions", 1024);
-  finish_heads(spec, config.file());
-  spec.intermediate_size = config.has("n_inner") ? config.get_int("n_inner") : 4 * spec.hidden_size;
-  spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("activation_function", "gelu_new"));
+  DecoderSpec spec = gpt_spec(config);
+  use_gpt2_layers(spec);
   if (!config.get_bool("scale_attn_weights", true)) spec.attention_scale = 1;
   spec.attention_scale_by_layer = config.get_bool("scale_attn_by_inverse_layer_idx", false);
   spec.tied_head = config.get_bool("tie_word_embeddings", true);
@@ -43,16 +22,9 @@ DecoderSpec from_config(const Config& config) {
 }
 
 DecoderSpec from_gguf(const formats::GgufFile& file) {
-  DecoderSpec common = common_spec(file), spec = shared();
-  spec.vocab_size = common.vocab_size;
-  spec.hidden_size = common.hidden_size;
-  spec.intermediate_size = common.intermediate_size;
-  spec.num_layers = common.num_layers;
-  spec.num_heads = common.num_heads;
-  spec.max_positions = common.max_positions;
-  spec.norm_eps = common.norm_eps;
-  spec.tied_head = common.tied_head;
-  finish_heads(spec, file.describe());
+  DecoderSpec spec = common_spec(file);
+  use_gpt2_layers(spec);
+  spec.activation = ops::Activation::gelu_tanh;
   return spec;
 }
 

@@ -36,6 +36,11 @@ class T5 : public LanguageModel {
   // Checks every name and shape, then loads.
   T5(T5Spec spec, const formats::TensorSource& source, const nn::LoadOptions& options);
 
+  static void check_names(const T5Spec& spec, const formats::TensorSource& source);
+
+  // Biases by distance have no end; this bounds memory.
+  static constexpr int64_t kMaxPositions = int64_t{1} << 17;
+
   const T5Spec& spec() const { return spec_; }
 
   // ids [B, S] i32 -> [B, S, C], the encoder's output. Differentiable.
@@ -44,6 +49,8 @@ class T5 : public LanguageModel {
   // Differentiable.
   Tensor forward(const Tensor& source, const Tensor& target) const;
 
+  Tensor hidden_states(const Tensor& ids) const override { return encoded(ids); }
+  bool continues_text() const override { return spec_.decoder_layers > 0; }
   bool has_encoder() const override { return true; }
   std::unique_ptr<DecodeState> encode(std::span<const int32_t> ids) const override;
   std::vector<int32_t> decoder_start() const override { return {spec_.start_id}; }
@@ -57,9 +64,7 @@ class T5 : public LanguageModel {
     return parameters_.all();
   }
   int64_t vocab_size() const override { return spec_.vocab_size; }
-  int64_t max_positions() const override {
-    return int64_t{1} << 17;
-  }  // biases by distance have no end
+  int64_t max_positions() const override { return kMaxPositions; }
   size_t weight_bytes() const override { return weight_bytes_; }
   size_t bytes_read_per_token() const override { return decoder_bytes_; }
 

@@ -59,14 +59,24 @@ bool ignored_name(const std::string& name, const T5Spec& spec) {
 
 }  // namespace
 
+namespace {
+
+bool has_separate_head(const T5Spec& spec, const formats::TensorSource& source) {
+  return spec.decoder_layers > 0 && !spec.tied_head && source.has("lm_head.weight");
+}
+
+}  // namespace
+
+void T5::check_names(const T5Spec& spec, const formats::TensorSource& source) {
+  nn::check_names(source, expected_names(spec, has_separate_head(spec, source)),
+                  [&](const std::string& name) { return ignored_name(name, spec); });
+}
+
 T5::T5(T5Spec spec, const formats::TensorSource& source, const nn::LoadOptions& options)
     : spec_(spec) {
-  const bool separate_head =
-      spec_.decoder_layers > 0 && !spec_.tied_head && source.has("lm_head.weight");
+  check_names(spec_, source);
   nn::WeightLoader loader(source, options);
-  loader.check_names(expected_names(spec_, separate_head),
-                     [&](const std::string& name) { return ignored_name(name, spec_); });
-  load(loader, separate_head);
+  load(loader, has_separate_head(spec_, source));
   parameters_ = loader.parameters();
   weight_bytes_ = loader.memory_bytes();
   if (options.progress) options.progress(1.0);

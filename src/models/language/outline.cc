@@ -1,0 +1,64 @@
+#include "models/language/outline.h"
+
+#include "models/language/decoder.h"
+#include "models/language/family.h"
+#include "models/language/t5/t5.h"
+
+namespace sumi::models {
+
+namespace {
+
+constexpr int64_t kFloat = sizeof(float);
+
+Outline decoder_outline(const DecoderSpec& spec, const Family& family,
+                        const formats::TensorSource& source, bool gguf) {
+  check_spec(spec, source.describe());
+  Decoder::check_names(spec, family.weights, source, gguf);
+  Outline outline;
+  outline.context = spec.max_positions;
+  outline.vocab_size = spec.vocab_size;
+  if (spec.causal)
+    outline.state_bytes_per_token =
+        2 * spec.num_layers * spec.num_kv_heads * spec.head_dim * kFloat;
+  outline.layers = fmt::format("{}: hidden {}, {} heads ({} for keys and values) of {}, MLP {}",
+                               spec.num_layers, spec.hidden_size, spec.num_heads, spec.num_kv_heads,
+                               spec.head_dim, spec.intermediate_size);
+  outline.sizes = {
+      {"hidden_size", spec.hidden_size},   {"intermediate_size", spec.intermediate_size},
+      {"num_layers", spec.num_layers},     {"num_heads", spec.num_heads},
+      {"num_kv_heads", spec.num_kv_heads}, {"head_dim", spec.head_dim}};
+  return outline;
+}
+
+Outline t5_outline(const T5Spec& spec, const formats::TensorSource& source) {
+  T5::check_names(spec, source);
+  Outline outline;
+  outline.context = T5::kMaxPositions;
+  outline.vocab_size = spec.vocab_size;
+  outline.state_bytes_per_token = 2 * spec.decoder_layers * spec.num_heads * spec.head_dim * kFloat;
+  outline.layers =
+      fmt::format("{} of the encoder, {} of the decoder: hidden {}, {} heads of {}, MLP {}",
+                  spec.encoder_layers, spec.decoder_layers, spec.hidden_size, spec.num_heads,
+                  spec.head_dim, spec.intermediate_size);
+  outline.sizes = {
+      {"hidden_size", spec.hidden_size},   {"intermediate_size", spec.intermediate_size},
+      {"num_layers", spec.encoder_layers}, {"num_decoder_layers", spec.decoder_layers},
+      {"num_heads", spec.num_heads},       {"head_dim", spec.head_dim}};
+  return outline;
+}
+
+}  // namespace
+
+Outline outline(const Config& config, const formats::TensorSource& source) {
+  check_runnable(config);
+  if (is_t5(config)) return t5_outline(t5_spec(config), source);
+  const Family& family = family_for(config);
+  return decoder_outline(family.from_config(config), family, source, false);
+}
+
+Outline outline(const formats::GgufFile& file) {
+  const Family& family = family_for(file);
+  return decoder_outline(family.from_gguf(file), family, file, true);
+}
+
+}  // namespace sumi::models
