@@ -20,6 +20,7 @@ const char* isa_name(Isa isa) {
     case Isa::avx2: return "avx2";
     case Isa::avx512: return "avx512";
     case Isa::avx512_vnni: return "avx512_vnni";
+    case Isa::avx512_bf16: return "avx512_bf16";
   }
   return "?";
 }
@@ -52,7 +53,8 @@ Isa detect_isa() {
   const bool vnni = bit(c, 11);
   const bool has_subleaf = __get_cpuid_count(7, 1, &a, &b, &c, &d);
   const bool bf16 = has_subleaf && bit(a, 5);
-  return vnni && bf16 ? Isa::avx512_vnni : Isa::avx512;
+  if (!vnni) return Isa::avx512;
+  return bf16 ? Isa::avx512_bf16 : Isa::avx512_vnni;
 }
 #else
 Isa detect_isa() { return Isa::scalar; }
@@ -69,14 +71,14 @@ Isa active_isa() {
     const Isa best = detect_isa();
     const char* forced = std::getenv("SUMI_ISA");
     if (!forced || !*forced) return best;
-    for (int i = 0; i <= static_cast<int>(Isa::avx512_vnni); ++i) {
+    for (int i = 0; i <= static_cast<int>(Isa::avx512_bf16); ++i) {
       const Isa level = static_cast<Isa>(i);
       if (isa_name(level) != std::string(forced)) continue;
       if (level > best)
         fail("SUMI_ISA={}: this machine runs at most {}", forced, isa_name(best));
       return level;
     }
-    fail("SUMI_ISA={}: expected scalar, avx2, avx512 or avx512_vnni", forced);
+    fail("SUMI_ISA={}: expected scalar, avx2, avx512, avx512_vnni or avx512_bf16", forced);
   }();
   return isa;
 }

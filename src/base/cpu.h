@@ -10,8 +10,9 @@ namespace sumi::base {
 //   scalar        plain C++, every architecture
 //   avx2          AVX2, FMA and F16C
 //   avx512        AVX-512 F, BW, DQ, VL
-//   avx512_vnni   and AVX-512 VNNI and BF16
-enum class Isa { scalar, avx2, avx512, avx512_vnni };
+//   avx512_vnni   and AVX-512 VNNI (Cascade Lake, Ice Lake)
+//   avx512_bf16   and AVX-512 BF16 (Cooper Lake, Sapphire Rapids, Zen 4)
+enum class Isa { scalar, avx2, avx512, avx512_vnni, avx512_bf16 };
 
 const char* isa_name(Isa isa);
 

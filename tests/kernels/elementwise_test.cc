@@ -45,7 +45,7 @@ void expect_close(const Row& got, const Row& want, double tolerance) {
 void for_copies(const std::function<void(const ElementwiseKernels&, int64_t)>& check) {
   for (const auto& copy :
        kernel_copies<ElementwiseKernels>(elementwise_kernels_for, avx512_emulated::kElementwise,
-                                         avx512_vnni_emulated::kElementwise))
+                                         avx512_bf16_emulated::kElementwise))
     for (const int64_t n : kSizes) {
       SCOPED_TRACE(copy.name + ", n = " + std::to_string(n));
       check(*copy.table, n);
@@ -115,7 +115,7 @@ TEST(Elementwise, ActivationsAreAccurate) {
   const auto n = static_cast<int64_t>(x.size());
   for (const auto& copy :
        kernel_copies<ElementwiseKernels>(elementwise_kernels_for, avx512_emulated::kElementwise,
-                                         avx512_vnni_emulated::kElementwise))
+                                         avx512_bf16_emulated::kElementwise))
     for (const Activation kind : kActivations) {
       SCOPED_TRACE(copy.name + ", kind " + std::to_string(static_cast<int>(kind)));
       const Row dy(x.size(), 1.0f);
@@ -278,7 +278,7 @@ TEST(TileMatmul, AgreesWithNaiveWhateverTheNeighbours) {
              static TileMatmul kernels[8];
              return kernels[static_cast<size_t>(isa)] = tile_matmul_for(isa);
            },
-           avx512_emulated::kTileMatmul, avx512_vnni_emulated::kTileMatmul))
+           avx512_emulated::kTileMatmul, avx512_bf16_emulated::kTileMatmul))
     for (const TileCase& c : cases)
       for (const bool transposed : {false, true}) {
         SCOPED_TRACE(copy.name + " m " + std::to_string(c.m) + " n " + std::to_string(c.n));

@@ -1,6 +1,6 @@
 // The AVX-512 intrinsics that kernels/isa/ uses, in plain C++ after the operation descriptions of Intel's intrinsics
 // guide, so that tests run the AVX-512 copies of the kernels on any machine. Included in place of immintrin.h
-// when SUMI_EMULATE_AVX512 is defined; with SUMI_EMULATE_VNNI the VNNI and BF16 instructions too.
+// when SUMI_EMULATE_AVX512 is defined; with SUMI_EMULATE_BF16 the VNNI and BF16 instructions too.
 #pragma once
 
 #include <algorithm>
@@ -155,7 +155,7 @@ inline __m512i _mm512_cvtepu8_epi32(__m128i a) {
 inline __m512i _mm512_cvtepi8_epi32(__m128i a) {
   return emulated::lanes<int32_t>([&](int i) { return emulated::lane<int8_t>(a, i); });
 }
-#if defined(SUMI_EMULATE_VNNI)
+#if defined(SUMI_EMULATE_BF16)
 inline __m512i _mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
   return emulated::lanes<int32_t>([&](int i) {
     int32_t total = emulated::lane<int32_t>(sum, i);

@@ -9,7 +9,7 @@
 
 #define SUMI_EMULATED_COPIES(Type, name)                \
   namespace avx512_emulated { extern const Type name; } \
-  namespace avx512_vnni_emulated { extern const Type name; }
+  namespace avx512_bf16_emulated { extern const Type name; }
 
 namespace sumi::kernels {
 
@@ -21,11 +21,11 @@ struct KernelCopy {
 
 template <class Table>
 std::vector<KernelCopy<Table>> kernel_copies(const Table& (*table_for)(base::Isa), const Table& avx512,
-                                             const Table& avx512_vnni) {
+                                             const Table& avx512_bf16) {
   std::vector<KernelCopy<Table>> copies;
   for (base::Isa isa : base::runnable_isas()) copies.push_back({base::isa_name(isa), &table_for(isa)});
   copies.push_back({"avx512_emulated", &avx512});
-  copies.push_back({"avx512_vnni_emulated", &avx512_vnni});
+  copies.push_back({"avx512_bf16_emulated", &avx512_bf16});
   return copies;
 }
 

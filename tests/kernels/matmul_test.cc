@@ -194,7 +194,7 @@ TEST(QuantizeRow, IsTheSameOnEveryIsa) {
 INSTANTIATE_TEST_SUITE_P(Isas, MatmulOnEachIsa,
                          testing::ValuesIn(kernel_copies<MatmulKernels>(
                              matmul_kernels_for, avx512_emulated::kMatmulKernels,
-                             avx512_vnni_emulated::kMatmulKernels)),
+                             avx512_bf16_emulated::kMatmulKernels)),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

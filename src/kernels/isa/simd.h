@@ -26,10 +26,10 @@
 #elif defined(__AVX2__)
 #define SUMI_AVX2 1
 #endif
-#if defined(__AVX512VNNI__) || defined(SUMI_EMULATE_VNNI)
+#if defined(__AVX512VNNI__) || defined(SUMI_EMULATE_BF16)
 #define SUMI_VNNI 1
 #endif
-#if defined(__AVX512BF16__) || defined(SUMI_EMULATE_VNNI)
+#if defined(__AVX512BF16__) || defined(SUMI_EMULATE_BF16)
 #define SUMI_BF16 1
 #endif
 
