@@ -1,0 +1,84 @@
+#include "train/eight_bit.h"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <vector>
+
+namespace sumi::train {
+namespace {
+
+// The numbers of exponent i of 0 ... 6 lie in [10^(i - 6) / 10, 10^(i - 6)]: the middles of as many
+// equal pieces as the bits left allow.
+std::array<float, 256> make_values(bool is_signed) {
+  std::vector<float> values = {0, 1};
+  for (int i = 0; i < 7; ++i) {
+    const int pieces = is_signed ? 1 << i : 2 << i;
+    const double scale = std::pow(10.0, i - 6), width = 0.9 / pieces;
+    for (int j = 0; j < pieces; ++j) {
+      const auto value = static_cast<float>(scale * (0.1 + (j + 0.5) * width));
+      values.push_back(value);
+      if (is_signed) values.push_back(-value);
+    }
+  }
+  std::sort(values.begin(), values.end());
+  std::array<float, 256> out{};
+  std::copy(values.begin(), values.end(), out.begin());
+  return out;
+}
+
+// Where to begin looking for a value: by the leading bits of its float, which grow with it.
+constexpr int kShift = 19, kLeading = (0x3f800000 >> kShift) + 1;  // up to 1.0
+struct Finder {
+  std::array<float, 256> values, middles;  // middles[i]: between value i and i + 1
+  std::array<std::array<uint8_t, kLeading>, 2> first;  // [negative][leading bits]: the lowest code
+
+  explicit Finder(bool is_signed) : values(make_values(is_signed)), middles{}, first{} {
+    for (size_t i = 0; i + 1 < 256; ++i) middles[i] = (values[i] + values[i + 1]) / 2;
+    middles[255] = INFINITY;
+    for (int leading = 0; leading < kLeading; ++leading) {
+      const float low = std::bit_cast<float>(static_cast<uint32_t>(leading) << kShift);
+      const float high = std::bit_cast<float>((static_cast<uint32_t>(leading + 1) << kShift) - 1);
+      first[0][static_cast<size_t>(leading)] = search(low);
+      first[1][static_cast<size_t>(leading)] = search(-high);
+    }
+  }
+  uint8_t search(float value) const {
+    return static_cast<uint8_t>(std::lower_bound(middles.begin(), middles.end() - 1, value) -
+                                middles.begin());
+  }
+  uint8_t find(float value) const {
+    const uint32_t bits = std::bit_cast<uint32_t>(value);
+    const uint32_t leading = std::min<uint32_t>((bits & 0x7fffffff) >> kShift, kLeading - 1);
+    int code = first[bits >> 31][leading];
+    while (middles[static_cast<size_t>(code)] < value) ++code;
+    return static_cast<uint8_t>(code);
+  }
+};
+
+const Finder& finder(bool is_signed) {
+  static const Finder with_sign(true), without(false);
+  return is_signed ? with_sign : without;
+}
+
+}  // namespace
+
+const std::array<float, 256>& eight_bit_values(bool is_signed) { return finder(is_signed).values; }
+
+uint8_t nearest_eight_bit(float value, bool is_signed) { return finder(is_signed).find(value); }
+
+void read_block(const uint8_t* codes, float scale, bool is_signed, int64_t count, float* out) {
+  const std::array<float, 256>& values = eight_bit_values(is_signed);
+  for (int64_t i = 0; i < count; ++i) out[i] = values[codes[i]] * scale;
+}
+
+float write_block(const float* values, bool is_signed, int64_t count, uint8_t* codes) {
+  float scale = 0;
+  for (int64_t i = 0; i < count; ++i) scale = std::max(scale, std::fabs(values[i]));
+  const float inverse = scale > 0 ? 1 / scale : 0;
+  const Finder& find = finder(is_signed);
+  for (int64_t i = 0; i < count; ++i) codes[i] = find.find(values[i] * inverse);
+  return scale;
+}
+
+}  // namespace sumi::train

@@ -1,0 +1,29 @@
+// A weight that a training changes.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tensor/tensor.h"
+
+namespace sumi::train {
+
+struct Parameter {
+  std::string name;    // dotted, as in the checkpoint
+  Tensor value;        // f32, requires a gradient
+  bool decays = true;  // weight decay applies (not to norms and biases, by custom)
+};
+
+// Norm of all gradients together. Parameters without a gradient count as zero.
+double gradient_norm(const std::vector<Parameter>& parameters);
+
+// Scales the gradients by max_norm / (norm + 1e-6) if their norm is larger, as
+// torch.nn.utils.clip_grad_norm_ does. Returns the norm before. max_norm 0: only measures.
+double clip_gradients(std::vector<Parameter>& parameters, double max_norm);
+
+void clear_gradients(std::vector<Parameter>& parameters);
+
+// Gives weight decay to matrices alone: transformers' Trainer leaves out biases and norms.
+void decay_matrices_only(std::vector<Parameter>& parameters);
+
+}  // namespace sumi::train

@@ -1,0 +1,224 @@
+// Optimisers, clipping and the moving average against torch, transformers and diffusers.
+#include "train/optimizer.h"
+
+#include <cstring>
+
+#include "base/error.h"
+#include "expected.h"
+#include "kernels/optimizer.h"
+#include "train/eight_bit.h"
+#include "train/ema.h"
+
+namespace sumi::train {
+namespace {
+
+constexpr double kRate = 3e-2;
+constexpr int kSteps = 10;
+const std::vector<std::string> kNames = {"matrix", "vector"};
+
+std::vector<Parameter> start(const formats::SafetensorsFile& file) {
+  std::vector<Parameter> parameters;
+  for (const std::string& name : kNames) {
+    Tensor value = file.get("start." + name).clone();
+    value.set_requires_grad(true);
+    parameters.push_back({name, value, true});
+  }
+  return parameters;
+}
+
+void set_gradients(std::vector<Parameter>& parameters, const formats::SafetensorsFile& file,
+                   int64_t step) {
+  for (Parameter& parameter : parameters)
+    parameter.value.set_grad(file.get("grad." + parameter.name)
+                                 .rows(step, 1)
+                                 .view(parameter.value.shape())
+                                 .clone());
+}
+
+OptimizerOptions options_of(const std::string& name) {
+  OptimizerOptions options;
+  options.name = name == "sgd_momentum" ? "sgd" : name;
+  options.beta2 = 0.99;
+  options.eps = 1e-6;
+  options.weight_decay = 0.1;
+  options.momentum = name == "sgd_momentum" ? 0.9 : 0;
+  return options;
+}
+
+class OptimizerCase : public testing::TestWithParam<const char*> {};
+
+TEST_P(OptimizerCase, TenStepsEqualTheReference) {
+  const formats::SafetensorsFile file = expected_file("optimizers.safetensors");
+  std::vector<Parameter> parameters = start(file);
+  Optimizer optimizer(parameters, options_of(GetParam()));
+  for (int step = 0; step < kSteps; ++step) {
+    set_gradients(parameters, file, step);
+    optimizer.step(kRate);
+  }
+  for (const Parameter& parameter : parameters)
+    expect_close(parameter.value, file.get(std::string(GetParam()) + "." + parameter.name), 2e-6,
+                 parameter.name);
+}
+
+TEST_P(OptimizerCase, GoesOnFromASavedStateWithTheSameBits) {
+  const formats::SafetensorsFile file = expected_file("optimizers.safetensors");
+  std::vector<Parameter> whole = start(file), first = start(file);
+  Optimizer all(whole, options_of(GetParam())), before(first, options_of(GetParam()));
+  for (int step = 0; step < kSteps; ++step) {
+    set_gradients(whole, file, step);
+    all.step(kRate);
+    if (step >= 4) continue;
+    set_gradients(first, file, step);
+    before.step(kRate);
+  }
+  std::vector<Parameter> second;
+  for (const Parameter& parameter : first) {
+    second.push_back({parameter.name, parameter.value.clone(), true});
+    second.back().value.set_requires_grad(true);
+  }
+  Optimizer after(second, options_of(GetParam()));
+  std::vector<std::pair<std::string, Tensor>> saved;
+  for (const auto& [name, tensor] : before.state()) saved.emplace_back(name, tensor.clone());
+  after.load_state(before.steps(), [&](const std::string& name) {
+    for (const auto& [have, tensor] : saved)
+      if (have == name) return tensor;
+    fail("no state {}", name);
+  });
+  for (int step = 4; step < kSteps; ++step) {
+    set_gradients(second, file, step);
+    after.step(kRate);
+  }
+  for (size_t i = 0; i < whole.size(); ++i)
+    EXPECT_EQ(std::memcmp(whole[i].value.bytes(), second[i].value.bytes(),
+                          static_cast<size_t>(whole[i].value.nbytes())),
+              0);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OptimizerCase,
+                         testing::Values("adamw", "adafactor", "lion", "sgd", "sgd_momentum"),
+                         [](const auto& param) { return std::string(param.param); });
+
+// The 8-bit moments are rounded at each step: the way is the same within a few per cent of a step.
+TEST(AdamW8Bit, FollowsAdamW) {
+  const formats::SafetensorsFile file = expected_file("optimizers.safetensors");
+  std::vector<Parameter> parameters = start(file);
+  OptimizerOptions options = options_of("adamw_8bit");
+  options.eps = 1e-3;  // near a vanishing gradient the direction is noise in both
+  std::vector<Parameter> exact = start(file);
+  Optimizer optimizer(parameters, options);
+  options.name = "adamw";
+  Optimizer reference(exact, options);
+  for (int step = 0; step < kSteps; ++step) {
+    set_gradients(parameters, file, step);
+    set_gradients(exact, file, step);
+    optimizer.step(kRate);
+    reference.step(kRate);
+  }
+  double difference = 0, way = 0;
+  const Tensor before = file.get("start.matrix");
+  for (int64_t i = 0; i < before.numel(); ++i) {
+    const double e = exact[0].value.f32()[i];
+    difference += std::pow(parameters[0].value.f32()[i] - e, 2);
+    way += std::pow(e - before.f32()[i], 2);
+  }
+  EXPECT_LT(std::sqrt(difference / way), 0.06);
+  EXPECT_GT(difference, 0);  // it is the rounded rule that ran
+  expect_close(parameters[1].value, exact[1].value, 1e-7, "a small parameter is not rounded");
+  EXPECT_LT(optimizer.state_bytes(), reference.state_bytes() * 3 / 10);
+}
+
+TEST(EightBit, ValuesAreThoseOfThePaperAndRoundingIsToTheNearest) {
+  for (const bool is_signed : {true, false}) {
+    const auto& values = eight_bit_values(is_signed);
+    EXPECT_TRUE(std::is_sorted(values.begin(), values.end()));
+    EXPECT_EQ(std::adjacent_find(values.begin(), values.end()), values.end());
+    EXPECT_EQ(values[255], 1.0f);
+    EXPECT_NEAR(values[254], is_signed ? 0.99296875 : 0.996484375, 1e-7);
+    EXPECT_NEAR(values[is_signed ? 128 : 1], is_signed ? 5.5e-7 : 3.25e-7, 1e-12);
+    EXPECT_EQ(values[is_signed ? 127 : 0], 0.0f);
+    for (int i = 0; i <= 4000; ++i) {
+      const float x = (is_signed ? -1.0f : 0.0f) + static_cast<float>(i) / (is_signed ? 2000 : 4000);
+      for (const float v : {x, x * 1e-3f, x * 1e-6f}) {
+        const float found = values[nearest_eight_bit(v, is_signed)];
+        for (const float other : values)
+          ASSERT_LE(std::fabs(found - v), std::fabs(other - v) + 2e-7f * std::fabs(v)) << v;
+      }
+    }
+  }
+}
+
+TEST(AdamWKernel, EveryCopyGivesAnElementTheSameBitsWhereverItLies) {
+  for (const base::Isa isa : base::runnable_isas()) {
+    const kernels::AdamWStep step = {.keep = 0.999f, .beta1 = 0.9f, .beta2 = 0.99f,
+                                     .step_size = 0.1f, .inverse_root = 1.5f, .eps = 1e-6f};
+    std::vector<float> g(67), p(67), m(67), v(67);
+    for (size_t i = 0; i < 67; ++i) {
+      g[i] = std::sin(static_cast<float>(i));
+      p[i] = std::cos(static_cast<float>(3 * i));
+      m[i] = g[i] / 3;
+      v[i] = p[i] * p[i];
+    }
+    std::vector<float> p1 = p, m1 = m, v1 = v, p2 = p, m2 = m, v2 = v;
+    kernels::adamw_kernel_for(isa)(step, g.data(), p1.data(), m1.data(), v1.data(), 67);
+    for (size_t i = 0; i < 67; ++i) {
+      kernels::adamw_kernel_for(isa)(step, &g[i], &p2[i], &m2[i], &v2[i], 1);
+      EXPECT_EQ(p1[i], p2[i]);
+      const double mean = m[i] + (g[i] - m[i]) * 0.1, square = 0.99 * v[i] + 0.01 * g[i] * g[i];
+      EXPECT_NEAR(p1[i], p[i] * 0.999 - 0.1 * mean / (std::sqrt(square) * 1.5 + 1e-6), 1e-5);
+    }
+  }
+}
+
+TEST(Gradients, AreClippedAsTorchDoes) {
+  const formats::SafetensorsFile file = expected_file("optimizers.safetensors");
+  std::vector<Parameter> parameters = start(file);
+  set_gradients(parameters, file, 0);
+  const double norm = file.get("norm").f32()[0];
+  EXPECT_NEAR(gradient_norm(parameters), norm, 1e-5 * norm);
+  EXPECT_NEAR(clip_gradients(parameters, 1), norm, 1e-5 * norm);
+  for (const Parameter& parameter : parameters)
+    expect_close(parameter.value.grad(), file.get("clipped." + parameter.name), 1e-6,
+                 parameter.name);
+  EXPECT_NEAR(gradient_norm(parameters), 1, 1e-5);
+  const Tensor before = parameters[0].value.grad().clone();
+  clip_gradients(parameters, 0);  // only measures
+  clip_gradients(parameters, 2);  // already shorter
+  expect_close(parameters[0].value.grad(), before, 0, "unchanged");
+}
+
+TEST(Ema, EqualsDiffusers) {
+  const formats::SafetensorsFile file = expected_file("optimizers.safetensors");
+  std::vector<Parameter> parameters = start(file);
+  Optimizer optimizer(parameters, options_of("adamw"));
+  Ema ema(parameters, 0.2);
+  for (int step = 0; step < kSteps; ++step) {
+    set_gradients(parameters, file, step);
+    optimizer.step(kRate);
+    ema.update();
+  }
+  const Tensor live = parameters[0].value.clone();
+  expect_close(ema.averages()[0], file.get("ema.matrix"), 2e-6, "average");
+  ema.swap();
+  expect_close(parameters[0].value, file.get("ema.matrix"), 2e-6, "swapped in");
+  ema.swap();
+  expect_close(parameters[0].value, live, 0, "swapped back");
+  EXPECT_THROW(Ema(parameters, 1), Error);
+}
+
+TEST(Optimizer, RefusesWhatItDoesNotKnow) {
+  const auto message = [](const OptimizerOptions& options) -> std::string {
+    try {
+      check_optimizer_options(options);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(message({.name = "adam"}),
+            "optimizer: expected adamw, adamw_8bit, adafactor, lion or sgd, found adam");
+  EXPECT_NE(message({.beta2 = 1}).find("beta2"), std::string::npos);
+  EXPECT_NE(message({.weight_decay = -0.1}).find("weight_decay"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sumi::train
