@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "kernels/elementwise.h"
+#include "kernels/onednn_conv.h"
 
 namespace sumi::kernels::naive {
 
@@ -40,5 +41,16 @@ void attention(const Attention& shape, const float* q, const float* k, const flo
 // dq, dk and dv are added to.
 void attention_backward(const Attention& shape, const float* q, const float* k, const float* v,
                         const float* dy, float* dq, float* dk, float* dv);
+
+// Convolution of kernels/onednn_conv.h: x [B, H, W, I], weights [O, I, kh, kw], bias [O] or null -> y.
+void convolve(const onednn::Conv2d& shape, const float* x, const float* weights, const float* bias,
+              float* y);
+// dx, dweights and dbias are added to.
+void convolve_backward(const onednn::Conv2d& shape, const float* x, const float* weights,
+                       const float* dy, float* dx, float* dweights, float* dbias);
+
+// One picture x [rows, C] in groups of neighbouring channels.
+void group_norm(const float* x, const float* weight, const float* bias, int64_t rows,
+                int64_t channels, int64_t groups, double eps, bool silu, float* y);
 
 }  // namespace sumi::kernels::naive

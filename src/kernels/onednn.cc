@@ -2,21 +2,16 @@
 
 #include <map>
 #include <mutex>
-#include <oneapi/dnnl/dnnl.hpp>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "base/error.h"
 #include "base/half.h"
+#include "kernels/onednn_engine.h"
 
 namespace sumi::kernels::onednn {
 namespace {
-
-dnnl::engine& engine() {
-  static dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  return engine;
-}
 
 void check(dnnl_status_t status, const Matmul& s) {
   if (status != dnnl_success)

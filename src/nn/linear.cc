@@ -1,5 +1,6 @@
 #include "nn/linear.h"
 
+#include "ops/elementwise.h"
 #include "ops/shape.h"
 
 namespace sumi::nn {
@@ -9,7 +10,16 @@ Linear::Linear(std::vector<Part> parts) : parts_(std::move(parts)) {}
 Linear::Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias)
     : packed_(std::move(packed)), bias_(std::move(bias)) {}
 
+Linear::Linear(std::shared_ptr<const ops::PackedConv> packed, Tensor bias)
+    : conv_(std::move(packed)), bias_(std::move(bias)) {}
+
+Tensor Linear::operator()(const Tensor& x, Tensor residual) const {
+  if (conv_) return ops::linear(x, *conv_, bias_, std::move(residual));
+  return ops::add((*this)(x), residual);
+}
+
 Tensor Linear::operator()(const Tensor& x) const {
+  if (conv_) return ops::linear(x, *conv_, bias_);
   if (packed_) return ops::linear(x, *packed_, bias_);
   if (parts_.size() == 1) return ops::linear(x, parts_[0].weight, parts_[0].bias);
   if (parts_.empty()) fail("linear: the layer has no weight");

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "ops/conv.h"
 #include "ops/linear.h"
 #include "tensor/tensor.h"
 
@@ -23,15 +24,21 @@ class Linear {
   explicit Linear(std::vector<Part> parts);  // plain; differentiable
   // Packed; bias [N] f32 or undefined.
   Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias);
+  // Packed as a 1x1 convolution [N, K, 1, 1]: faster for pictures' thousands of rows, but outside the
+  // rule that a row's bits do not depend on the others.
+  Linear(std::shared_ptr<const ops::PackedConv> packed, Tensor bias);
 
-  bool defined() const { return packed_ || !parts_.empty(); }
+  bool defined() const { return packed_ || conv_ || !parts_.empty(); }
   Tensor operator()(const Tensor& x) const;  // [..., K] -> [..., N]
+  // Plus residual [..., N]; its memory may be reused if this is its only handle.
+  Tensor operator()(const Tensor& x, Tensor residual) const;
 
   size_t packed_bytes() const { return packed_ ? packed_->bytes() : 0; }
 
  private:
   std::vector<Part> parts_;
   std::shared_ptr<const ops::PackedWeight> packed_;
+  std::shared_ptr<const ops::PackedConv> conv_;
   Tensor bias_;
 };
 

@@ -123,13 +123,17 @@ void WeightLoader::done(const std::string& name) {
         std::min(1.0, static_cast<double>(done_bytes_) / static_cast<double>(total_bytes_)));
 }
 
+Tensor WeightLoader::float_tensor(const std::string& name, const Shape& shape) const {
+  Tensor tensor = raw(name, shape);
+  if (!is_float(tensor.dtype()))
+    fail("{}: tensor {}: expected f32, f16 or bf16, found {}", source_.describe(), name,
+         dtype_name(tensor.dtype()));
+  return tensor;
+}
+
 Tensor WeightLoader::vector(const WeightName& name, const std::string& suffix, int64_t n) {
   const std::string full = name.file + suffix;
-  Tensor tensor = raw(full, {n});
-  if (!is_float(tensor.dtype()))
-    fail("{}: tensor {}: expected f32, f16 or bf16, found {}", source_.describe(), full,
-         dtype_name(tensor.dtype()));
-  Tensor value = tensor.to(DType::f32);
+  Tensor value = float_tensor(full, {n}).to(DType::f32);
   if (!name.row_order.empty()) value = gather_rows(value, name.row_order);
   done(full);
   return parameter(name.parameter + suffix, value);
@@ -161,6 +165,7 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
     }
     return Linear(std::move(plain));
   }
+  if (options_.many_rows) return many_row_linear(parts, n, k, bias);
   std::vector<Tensor> weights;
   int64_t total = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -170,16 +175,67 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
   auto packed = std::make_shared<const ops::PackedWeight>(weights, options_.compute, &arena_);
   memory_bytes_ += packed->bytes();
   for (const WeightName& part : parts) done(part.file + ".weight");
-  Tensor joined;
-  if (bias) {
-    joined = Tensor::empty({total});
-    float* out = joined.f32();
-    for (size_t i = 0; i < parts.size(); ++i) {
-      const Tensor one = vector(parts[i], ".bias", n[i]);
-      out = std::copy_n(one.f32(), n[i], out);
-    }
+  return Linear(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
+}
+
+Tensor WeightLoader::joined_bias(const std::vector<WeightName>& parts,
+                                 const std::vector<int64_t>& n, int64_t total) {
+  Tensor joined = Tensor::empty({total});
+  float* out = joined.f32();
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Tensor one = vector(parts[i], ".bias", n[i]);
+    out = std::copy_n(one.f32(), n[i], out);
   }
-  return Linear(std::move(packed), joined);
+  return joined;
+}
+
+kernels::onednn::ConvType WeightLoader::conv_type(DType stored) const {
+  using kernels::onednn::ConvType;
+  if (options_.compute == ops::PackedWeight::Compute::stored)
+    return stored == DType::f32 ? ConvType::f32 : ConvType::bf16;
+  return options_.compute == ops::PackedWeight::Compute::f32 ? ConvType::f32 : ConvType::bf16;
+}
+
+Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
+                                     const std::vector<int64_t>& n, int64_t k, bool bias) {
+  int64_t total = 0;
+  for (const int64_t rows : n) total += rows;
+  Tensor joined = Tensor::empty({total, k, 1, 1});
+  float* out = joined.f32();
+  DType stored = DType::f32;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    const Tensor weight = matrix(parts[i], n[i], k);
+    stored = weight.dtype();
+    const Tensor wide = dequantize(weight);
+    out = std::copy_n(wide.f32(), wide.numel(), out);
+    done(parts[i].file + ".weight");
+  }
+  auto packed = std::make_shared<const ops::PackedConv>(joined, conv_type(stored),
+                                                        ops::Conv2dOptions{});
+  memory_bytes_ += packed->bytes();
+  return Linear(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
+}
+
+Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int64_t kernel,
+                            const ops::Conv2dOptions& options, bool bias) {
+  const std::string full = name.file + ".weight";
+  const Tensor weight = float_tensor(full, {out, in, kernel, kernel});
+  if (options_.trainable) {
+    Tensor plain = parameter(name.parameter + ".weight", weight.to(DType::f32));
+    done(full);
+    return Conv2d(plain, bias ? vector(name, ".bias", out) : Tensor(), options);
+  }
+  auto packed =
+      std::make_shared<const ops::PackedConv>(weight, conv_type(weight.dtype()), options);
+  memory_bytes_ += packed->bytes();
+  done(full);
+  return Conv2d(std::move(packed), bias ? vector(name, ".bias", out) : Tensor(), options);
+}
+
+GroupNorm WeightLoader::group_norm(const WeightName& name, int64_t channels, int64_t groups,
+                                   float eps) {
+  Tensor weight = vector(name, ".weight", channels);
+  return GroupNorm(weight, vector(name, ".bias", channels), groups, eps);
 }
 
 Linear WeightLoader::tied(const WeightName& name, const Embedding& embedding) {

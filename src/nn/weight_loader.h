@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "formats/tensor_source.h"
+#include "nn/conv.h"
 #include "nn/embedding.h"
+#include "nn/group_norm.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/parameters.h"
@@ -25,6 +27,9 @@ struct WeightName {
 struct LoadOptions {
   bool trainable = false;  // plain f32 parameters with gradients; else packed for inference
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::stored;
+  // Linear layers that see thousands of rows at once are packed for oneDNN (see nn/linear.h). Then,
+  // and for convolutions, Compute::stored means f32 for f32 weights and bf16 for others.
+  bool many_rows = false;
   std::function<void(double)> progress;  // 0 to 1; may be empty
 };
 
@@ -51,6 +56,10 @@ class WeightLoader {
   // Parts with [n[i], k] each. All have a bias, or none.
   Linear linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k,
                 bool bias);
+  // "<name>.weight" [out, in, kernel, kernel] and, if `bias`, "<name>.bias" [out].
+  Conv2d conv2d(const WeightName& name, int64_t out, int64_t in, int64_t kernel,
+                const ops::Conv2dOptions& options, bool bias = true);
+  GroupNorm group_norm(const WeightName& name, int64_t channels, int64_t groups, float eps);
   // A head that shares the embedding's table.
   Linear tied(const WeightName& name, const Embedding& embedding);
 
@@ -61,6 +70,12 @@ class WeightLoader {
   Tensor raw(const std::string& name, const Shape& shape) const;
   Tensor matrix(const WeightName& name, int64_t n,
                 int64_t k) const;  // rows in order, element type as stored
+  Tensor float_tensor(const std::string& name, const Shape& shape) const;
+  kernels::onednn::ConvType conv_type(DType stored) const;
+  Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
+                         int64_t k, bool bias);
+  Tensor joined_bias(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
+                     int64_t total);
   Tensor parameter(const std::string& name, Tensor value);
   void done(const std::string& name);
 

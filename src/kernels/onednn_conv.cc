@@ -1,0 +1,282 @@
+#include "kernels/onednn_conv.h"
+
+#include <array>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "base/error.h"
+#include "kernels/onednn_engine.h"
+
+namespace sumi::kernels::onednn {
+namespace {
+
+using dnnl::algorithm;
+using dnnl::memory;
+using dnnl::prop_kind;
+using Tag = memory::format_tag;
+using Type = memory::data_type;
+
+Type onednn_type(ConvType type) { return type == ConvType::bf16 ? Type::bf16 : Type::f32; }
+
+// Descriptions of a convolution's tensors; weights in any order unless one is given.
+struct Layouts {
+  Layouts(const Conv2d& s, Type type)
+      : x({s.batch, s.in_channels, s.height, s.width}, type, Tag::nhwc),
+        weights({s.out_channels, s.in_channels, s.kernel_height, s.kernel_width}, type, Tag::any),
+        plain_weights(weights.dims(), Type::f32, Tag::oihw),
+        bias({s.out_channels}, Type::f32, Tag::a),
+        y({s.batch, s.out_channels, s.out_height(), s.out_width()}, Type::f32, Tag::nhwc),
+        strides{s.stride, s.stride},
+        before{s.pad_top, s.pad_left},
+        after{s.pad_bottom, s.pad_right} {}
+
+  memory::desc x, weights, plain_weights, bias, y;
+  memory::dims strides, before, after;
+};
+
+using ForwardDesc = dnnl::convolution_forward::primitive_desc;
+using BackwardDataDesc = dnnl::convolution_backward_data::primitive_desc;
+using BackwardWeightsDesc = dnnl::convolution_backward_weights::primitive_desc;
+
+dnnl::primitive_attr attributes_of(ConvEpilogue epilogue) {
+  dnnl::primitive_attr attributes;
+  dnnl::post_ops post;
+  if (epilogue.accumulate) post.append_sum(1.0f);
+#if DNNL_VERSION_MAJOR >= 3
+  if (epilogue.silu) post.append_eltwise(algorithm::eltwise_swish, 1.0f, 0.0f);
+#else
+  if (epilogue.silu) post.append_eltwise(1.0f, algorithm::eltwise_swish, 1.0f, 0.0f);
+#endif
+  attributes.set_post_ops(post);
+  return attributes;
+}
+
+ForwardDesc forward_desc(const Layouts& l, bool bias, ConvEpilogue epilogue, prop_kind kind) {
+  const dnnl::primitive_attr attributes = attributes_of(epilogue);
+  const memory::desc b = bias ? l.bias : memory::desc();
+#if DNNL_VERSION_MAJOR >= 3
+  return ForwardDesc(engine(), kind, algorithm::convolution_direct, l.x, l.weights, b, l.y,
+                     l.strides, l.before, l.after, attributes);
+#else
+  return ForwardDesc(
+      dnnl::convolution_forward::desc(kind, algorithm::convolution_direct, l.x, l.weights, b, l.y,
+                                      l.strides, l.before, l.after),
+      attributes, engine());
+#endif
+}
+
+BackwardDataDesc backward_data_desc(const Layouts& l) {
+  const ForwardDesc hint = forward_desc(l, false, {}, prop_kind::forward_training);
+#if DNNL_VERSION_MAJOR >= 3
+  return BackwardDataDesc(engine(), algorithm::convolution_direct, l.x, l.weights, l.y, l.strides,
+                          l.before, l.after, hint);
+#else
+  return BackwardDataDesc(
+      dnnl::convolution_backward_data::desc(algorithm::convolution_direct, l.x, l.weights, l.y,
+                                            l.strides, l.before, l.after),
+      engine(), hint);
+#endif
+}
+
+BackwardWeightsDesc backward_weights_desc(const Layouts& l, bool bias) {
+  const ForwardDesc hint = forward_desc(l, bias, {}, prop_kind::forward_training);
+  const memory::desc b = bias ? l.bias : memory::desc();
+#if DNNL_VERSION_MAJOR >= 3
+  return BackwardWeightsDesc(engine(), algorithm::convolution_direct, l.x, l.weights, b, l.y,
+                             l.strides, l.before, l.after, hint);
+#else
+  return BackwardWeightsDesc(
+      dnnl::convolution_backward_weights::desc(algorithm::convolution_direct, l.x, l.weights, b,
+                                               l.y, l.strides, l.before, l.after),
+      engine(), hint);
+#endif
+}
+
+// Generated code by shape. A model has some dozens of shapes; training on pictures of many sizes has
+// more, so a full cache starts anew.
+template <class Primitive>
+class Cache {
+ public:
+  using Key = std::array<int64_t, 16>;
+  template <class Make>
+  Primitive get(const Key& key, const Make& make) {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = primitives_.find(key); found != primitives_.end()) return found->second;
+    if (primitives_.size() >= kMost) primitives_.clear();
+    return primitives_.emplace(key, make()).first->second;
+  }
+
+ private:
+  static constexpr size_t kMost = 1024;
+  std::mutex mutex_;
+  std::map<Key, Primitive> primitives_;
+};
+
+template <class Desc, class Code>
+struct Made {
+  Desc desc;
+  Code code;
+};
+using Forward = Made<ForwardDesc, dnnl::convolution_forward>;
+using BackwardData = Made<BackwardDataDesc, dnnl::convolution_backward_data>;
+using BackwardWeights = Made<BackwardWeightsDesc, dnnl::convolution_backward_weights>;
+
+std::array<int64_t, 16> key_of(const Conv2d& s, int64_t flags) {
+  return {s.batch,         s.height,       s.width,  s.in_channels, s.out_channels,
+          s.kernel_height, s.kernel_width, s.stride, s.pad_top,     s.pad_bottom,
+          s.pad_left,      s.pad_right,    flags};
+}
+
+// Runs body and turns oneDNN's exceptions into an Error that names the shape.
+template <class Body>
+auto guarded(const char* what, const Conv2d& s, const Body& body) {
+  try {
+    return body();
+  } catch (const dnnl::error& error) {
+    fail("oneDNN {} of [{}, {}, {}, {}] with [{}, {}, {}, {}], stride {}: {}", what, s.batch,
+         s.height, s.width, s.in_channels, s.out_channels, s.in_channels, s.kernel_height,
+         s.kernel_width, s.stride, error.what());
+  }
+}
+
+memory wrap(const memory::desc& desc, const void* data) {
+  return memory(desc, engine(), const_cast<void*>(data));
+}
+
+void reorder(memory& from, memory& to) {
+  dnnl::stream stream(engine());
+  dnnl::reorder(from, to).execute(stream, from, to);
+  stream.wait();
+}
+
+// Plain weights as `desc` wants them: themselves, or a copy.
+memory arranged(const Layouts& l, const float* weights, const memory::desc& desc) {
+  memory plain = wrap(l.plain_weights, weights);
+  if (desc == l.plain_weights) return plain;
+  memory copy(desc, engine());
+  reorder(plain, copy);
+  return copy;
+}
+
+constexpr int64_t kBias = 1, kSilu = 2, kAccumulate = 4, kBf16 = 8;  // flags in a key
+
+int64_t flags_of(bool bias, ConvEpilogue epilogue, ConvType type) {
+  return (bias ? kBias : 0) | (epilogue.silu ? kSilu : 0) |
+         (epilogue.accumulate ? kAccumulate : 0) | (type == ConvType::bf16 ? kBf16 : 0);
+}
+
+Forward cached_forward(const Conv2d& s, bool bias, ConvEpilogue epilogue, ConvType type) {
+  static Cache<Forward> cache;
+  return cache.get(key_of(s, flags_of(bias, epilogue, type)), [&] {
+    const ForwardDesc desc = forward_desc(Layouts(s, onednn_type(type)), bias, epilogue,
+                                          prop_kind::forward_inference);
+    return Forward{desc, dnnl::convolution_forward(desc)};
+  });
+}
+
+void run_forward(const Forward& forward, const Layouts& l, const void* x, const memory& weights,
+                 const float* bias, float* y) {
+  std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, wrap(l.x, x)},
+                                               {DNNL_ARG_WEIGHTS, weights},
+                                               {DNNL_ARG_DST, wrap(l.y, y)}};
+  if (bias) arguments.emplace(DNNL_ARG_BIAS, wrap(l.bias, bias));
+  dnnl::stream stream(engine());
+  forward.code.execute(stream, arguments);
+  stream.wait();
+}
+
+}  // namespace
+
+struct ConvWeights::Data {
+  ConvType type;
+  memory weights;
+};
+
+ConvWeights::ConvWeights(const float* weights, const Conv2d& typical, ConvType type) {
+  guarded("convolution", typical, [&] {
+    const Layouts l(typical, onednn_type(type));
+    const ForwardDesc desc = forward_desc(l, true, {}, prop_kind::forward_inference);
+    memory packed(desc.weights_desc(), engine());
+    memory plain = wrap(l.plain_weights, weights);
+    reorder(plain, packed);
+    data_ = std::make_unique<Data>(Data{type, packed});
+  });
+}
+ConvWeights::~ConvWeights() = default;
+ConvWeights::ConvWeights(ConvWeights&&) noexcept = default;
+ConvWeights& ConvWeights::operator=(ConvWeights&&) noexcept = default;
+
+ConvType ConvWeights::type() const { return data_->type; }
+size_t ConvWeights::bytes() const { return data_->weights.get_desc().get_size(); }
+
+void convolve(const Conv2d& s, const void* x, const ConvWeights& weights, const float* bias,
+              ConvEpilogue epilogue, float* y) {
+  guarded("convolution", s, [&] {
+    ConvWeights::Data& data = weights.data();
+    const Forward forward = cached_forward(s, bias != nullptr, epilogue, data.type);
+    const memory::desc wanted = forward.desc.weights_desc();
+    if (data.weights.get_desc() != wanted) {
+      memory again(wanted, engine());
+      reorder(data.weights, again);
+      data.weights = again;
+    }
+    run_forward(forward, Layouts(s, onednn_type(data.type)), x, data.weights, bias, y);
+  });
+}
+
+void convolve(const Conv2d& s, const float* x, const float* weights, const float* bias, float* y) {
+  guarded("convolution", s, [&] {
+    const Forward forward = cached_forward(s, bias != nullptr, {}, ConvType::f32);
+    const Layouts l(s, Type::f32);
+    run_forward(forward, l, x, arranged(l, weights, forward.desc.weights_desc()), bias, y);
+  });
+}
+
+void convolve_backward_data(const Conv2d& s, const float* dy, const float* weights, float* dx) {
+  static Cache<BackwardData> cache;
+  guarded("convolution's gradient by the picture", s, [&] {
+    const Layouts l(s, Type::f32);
+    const BackwardData backward = cache.get(key_of(s, 0), [&] {
+      const BackwardDataDesc desc = backward_data_desc(l);
+      return BackwardData{desc, dnnl::convolution_backward_data(desc)};
+    });
+    dnnl::stream stream(engine());
+    backward.code.execute(
+        stream, {{DNNL_ARG_DIFF_DST, wrap(l.y, dy)},
+                 {DNNL_ARG_WEIGHTS, arranged(l, weights, backward.desc.weights_desc())},
+                 {DNNL_ARG_DIFF_SRC, wrap(l.x, dx)}});
+    stream.wait();
+  });
+}
+
+void convolve_backward_weights(const Conv2d& s, const float* x, const float* dy, float* dweights,
+                               float* dbias) {
+  static Cache<BackwardWeights> cache;
+  guarded("convolution's gradient by the weights", s, [&] {
+    const Layouts l(s, Type::f32);
+    const bool bias = dbias != nullptr;
+    const BackwardWeights backward = cache.get(key_of(s, bias ? kBias : 0), [&] {
+      const BackwardWeightsDesc desc = backward_weights_desc(l, bias);
+      return BackwardWeights{desc, dnnl::convolution_backward_weights(desc)};
+    });
+    memory plain = wrap(l.plain_weights, dweights);
+    const memory::desc wanted = backward.desc.diff_weights_desc();
+    memory result = wanted == l.plain_weights ? plain : memory(wanted, engine());
+    std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, wrap(l.x, x)},
+                                                 {DNNL_ARG_DIFF_DST, wrap(l.y, dy)},
+                                                 {DNNL_ARG_DIFF_WEIGHTS, result}};
+    if (bias) arguments.emplace(DNNL_ARG_DIFF_BIAS, wrap(l.bias, dbias));
+    dnnl::stream stream(engine());
+    backward.code.execute(stream, arguments);
+    stream.wait();
+    if (result != plain) reorder(result, plain);
+  });
+}
+
+const char* convolution_name(const Conv2d& s, ConvType type) {
+  return guarded("convolution", s,
+                 [&] { return cached_forward(s, true, {}, type).desc.impl_info_str(); });
+}
+
+}  // namespace sumi::kernels::onednn

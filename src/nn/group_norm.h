@@ -1,0 +1,26 @@
+// Group normalisation layers.
+#pragma once
+
+#include "ops/group_norm.h"
+
+namespace sumi::nn {
+
+// x [B, ..., C] -> the same; with silu, the activation follows. Undefined stands for "none".
+class GroupNorm {
+ public:
+  GroupNorm() = default;
+  GroupNorm(Tensor weight, Tensor bias, int64_t groups, float eps)
+      : weight_(std::move(weight)), bias_(std::move(bias)), groups_(groups), eps_(eps) {}
+
+  bool defined() const { return weight_.defined(); }
+  Tensor operator()(const Tensor& x, bool silu = false) const {
+    return ops::group_norm(x, weight_, bias_, groups_, eps_, silu);
+  }
+
+ private:
+  Tensor weight_, bias_;  // [C]
+  int64_t groups_ = 1;
+  float eps_ = 0;
+};
+
+}  // namespace sumi::nn

@@ -1,0 +1,156 @@
+#include "ops/conv.h"
+
+#include <cstring>
+
+#include "ops/activation.h"
+#include "ops/common.h"
+
+namespace sumi::ops {
+namespace {
+
+namespace onednn = kernels::onednn;
+using Problem = onednn::Conv2d;
+
+Problem problem_of(const Shape& x, const Shape& weight, const Conv2dOptions& o) {
+  Problem p{.batch = x[0],
+            .height = x[1],
+            .width = x[2],
+            .in_channels = weight[1],
+            .out_channels = weight[0],
+            .kernel_height = weight[2],
+            .kernel_width = weight[3],
+            .stride = o.stride,
+            .pad_top = o.pad_top,
+            .pad_bottom = o.pad_bottom,
+            .pad_left = o.pad_left,
+            .pad_right = o.pad_right};
+  return p;
+}
+
+Problem check(const Tensor& x, const Shape& weight, const Tensor& bias, const Conv2dOptions& o) {
+  check_f32("conv2d", "x", x);
+  if (x.dim() != 4 || weight.size() != 4 || x.size(3) != weight[1])
+    fail("conv2d: x {} and weight {}, expected [B, H, W, I] and [O, I, kh, kw]",
+         shape_string(x.shape()), shape_string(weight));
+  if (bias.defined()) check_shape("conv2d", "bias", bias, {weight[0]});
+  if (o.stride < 1) fail("conv2d: stride is {}, expected 1 or more", o.stride);
+  if (o.pad_top < 0 || o.pad_bottom < 0 || o.pad_left < 0 || o.pad_right < 0)
+    fail("conv2d: padding of {}, {}, {} and {}, expected 0 or more", o.pad_top, o.pad_bottom,
+         o.pad_left, o.pad_right);
+  const Problem p = problem_of(x.shape(), weight, o);
+  if (p.height + p.pad_top + p.pad_bottom < p.kernel_height ||
+      p.width + p.pad_left + p.pad_right < p.kernel_width)
+    fail("conv2d: a picture of {} with its padding is smaller than the kernel of {}",
+         shape_string(x.shape()), shape_string(weight));
+  return p;
+}
+
+Shape result_shape(const Problem& p) {
+  return {p.batch, p.out_height(), p.out_width(), p.out_channels};
+}
+
+const Tensor& check_weight(const Tensor& weight) {
+  if (!weight.defined() || !tensor::is_float(weight.dtype()) || weight.dim() != 4)
+    fail("conv2d: weight {}, expected f32, f16 or bf16 [O, I, kh, kw]",
+         weight.defined() ? std::string(tensor::dtype_name(weight.dtype())) + " " +
+                                shape_string(weight.shape())
+                          : "is undefined");
+  return weight;
+}
+
+onednn::ConvWeights pack(const Tensor& weight, onednn::ConvType type, const Conv2dOptions& options,
+                         int64_t height) {
+  const Problem typical = problem_of({1, height, height, weight.size(1)}, weight.shape(), options);
+  const Tensor wide = weight.dtype() == DType::f32 ? weight : weight.to(DType::f32);
+  return onednn::ConvWeights(wide.f32(), typical, type);
+}
+
+}  // namespace
+
+PackedConv::PackedConv(const Tensor& weight, onednn::ConvType type, const Conv2dOptions& options,
+                       int64_t height)
+    : shape_(check_weight(weight).shape()), weights_(pack(weight, type, options, height)) {}
+
+Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              const Conv2dOptions& options) {
+  check_f32("conv2d", "weight", weight);
+  const Problem p = check(x, weight.shape(), bias, options);
+  Tensor out = Tensor::empty(result_shape(p));
+  if (out.numel() > 0)
+    onednn::convolve(p, x.f32(), weight.f32(), bias.defined() ? bias.f32() : nullptr, out.f32());
+  if (needs_record({&x, &weight, &bias}))
+    record(out, "conv2d", {x, weight, bias},
+           [x, weight, needs_bias = bias.defined() && bias.requires_grad(),
+            p](const Tensor& g) -> std::vector<Tensor> {
+             Tensor dx, dw, db;
+             if (x.requires_grad()) {
+               dx = Tensor::empty(x.shape());
+               onednn::convolve_backward_data(p, g.f32(), weight.f32(), dx.f32());
+             }
+             if (weight.requires_grad() || needs_bias) {
+               dw = Tensor::empty(weight.shape());
+               if (needs_bias) db = Tensor::empty({p.out_channels});
+               onednn::convolve_backward_weights(p, x.f32(), g.f32(), dw.f32(),
+                                                 needs_bias ? db.f32() : nullptr);
+             }
+             return {dx, dw, db};
+           });
+  return options.silu ? activation(out, Activation::silu) : out;
+}
+
+Tensor conv2d(const Tensor& x, const PackedConv& weight, const Tensor& bias,
+              const Conv2dOptions& options, Tensor residual) {
+  const Problem p = check(x, weight.shape(), bias, options);
+  if (needs_record({&x, &bias, &residual}))
+    fail("conv2d: a packed weight {} has no gradient; load the model as trainable",
+         shape_string(weight.shape()));
+  const Shape shape = result_shape(p);
+  const bool accumulate = residual.defined();
+  Tensor out;
+  if (accumulate) {
+    check_shape("conv2d", "residual", residual, shape);
+    if (options.silu) fail("conv2d: silu after a residual has no use");
+    if (residual.sole_owner()) {
+      out = std::move(residual);
+    } else {
+      out = Tensor::empty(shape);
+      float* to = out.f32();
+      const float* from = residual.f32();
+      for_elements(out.numel(), [&](int64_t begin, int64_t end) {
+        std::memcpy(to + begin, from + begin, static_cast<size_t>(end - begin) * sizeof(float));
+      });
+    }
+  } else {
+    out = Tensor::empty(shape);
+  }
+  if (out.numel() == 0) return out;
+  const onednn::ConvEpilogue epilogue{.silu = options.silu, .accumulate = accumulate};
+  const float* b = bias.defined() ? bias.f32() : nullptr;
+  if (weight.weights().type() == onednn::ConvType::bf16) {
+    const Tensor narrow = x.to(DType::bf16);
+    onednn::convolve(p, narrow.bytes(), weight.weights(), b, epilogue, out.f32());
+  } else {
+    onednn::convolve(p, x.bytes(), weight.weights(), b, epilogue, out.f32());
+  }
+  return out;
+}
+
+Tensor linear(const Tensor& x, const PackedConv& weight, const Tensor& bias, Tensor residual) {
+  const int64_t k = check_rows("linear", "x", x), rows = row_count(x, k);
+  const Shape& w = weight.shape();
+  if (w[1] != k || w[2] != 1 || w[3] != 1)
+    fail("linear: packed weight {}, expected [N, {}, 1, 1] for x {}", shape_string(w), k,
+         shape_string(x.shape()));
+  Shape shape = x.shape();
+  shape.back() = w[0];
+  if (needs_record({&x, &bias, &residual}))
+    fail("linear: a packed weight {} has no gradient; load the model as trainable", shape_string(w));
+  if (residual.defined()) {
+    check_shape("linear", "residual", residual, shape);
+    residual = residual.view({1, rows, 1, w[0]});  // the only handle, if the caller gave up theirs
+  }
+  return conv2d(x.view({1, rows, 1, k}), weight, bias, {}, std::move(residual))
+      .view(std::move(shape));
+}
+
+}  // namespace sumi::ops

@@ -1,0 +1,14 @@
+// Group normalisation of pictures, alone or with the activation that follows it.
+#pragma once
+
+#include "tensor/tensor.h"
+
+namespace sumi::ops {
+
+// x [B, ..., C]: C channels in `groups` equal groups of neighbours; each group of each picture is
+// brought to mean 0 and variance 1, then multiplied by weight [C] and moved by bias [C]
+// (arXiv:1803.08494). With silu, y = silu(y). Differentiable.
+Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
+                  float eps, bool silu = false);
+
+}  // namespace sumi::ops
