@@ -59,9 +59,11 @@ class Tokenizer {
   bool adds_bos = false;      // encode(add_special) puts bos_id first
 };
 
-// A folder with tokenizer.json and, if present, tokenizer_config.json, special_tokens_map.json,
-// chat_template.jinja and generation_config.json (its eos_token_id).
+// A folder with tokenizer.json, or else the files of a vocabulary that text/plain_files.h knows, and,
+// if present, tokenizer_config.json, special_tokens_map.json, added_tokens.json, chat_template.jinja
+// and generation_config.json (its eos_token_id). `tokenizer/` of a diffusers pipeline is one.
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder);
+bool has_tokenizer(const std::string& folder);  // whether open_tokenizer finds a vocabulary there
 // The contents of a tokenizer.json.
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, const std::string& name);
 // The tokenizer inside a GGUF file.

@@ -1,9 +1,11 @@
-// A Hugging Face folder's tokenizer: tokenizer.json and the files beside it.
+// A Hugging Face folder's tokenizer: tokenizer.json, or the vocabulary's own files, and the files
+// beside them.
 #include <algorithm>
 #include <array>
 #include <filesystem>
 
 #include "base/error.h"
+#include "text/plain_files.h"
 #include "text/tokenizer_json.h"
 
 namespace sumi::text {
@@ -13,15 +15,6 @@ namespace fs = std::filesystem;
 
 Json read_json(const std::string& path) {
   return formats::file_exists(path) ? formats::read_json_file(path) : Json::object();
-}
-
-// A token is a string, or an object with "content".
-std::optional<std::string> token_member(const Json& config, const char* key,
-                                        const std::string& where) {
-  const Json* value = find_field(config, key);
-  if (!value) return std::nullopt;
-  if (value->is_string()) return value->get<std::string>();
-  return require_string(*value, "content", where + " " + key);
 }
 
 // A string, or a list of named templates of which "default" is taken.
@@ -83,10 +76,71 @@ void merge_added_tokens(Json* tokenizer, const Json& config, const std::string& 
   }
 }
 
-// Classes whose transformers code builds the post-processor from add_bos_token and add_eos_token.
-bool class_adds_tokens(std::string name) {
-  if (name.size() > 4 && name.compare(name.size() - 4, 4, "Fast") == 0)
-    name.resize(name.size() - 4);
+// Tokens that only the special ones' keys, added_tokens.json or lists name, which folders without
+// tokenizer.json must find in the text as well.
+void add_named_tokens(Json* description, const fs::path& folder, const Json& tokens,
+                      const Json& config, const Json& map) {
+  Json& list = (*description)["added_tokens"];
+  if (list.is_null()) list = Json::array();
+  const auto find = [&](const std::string& content) {
+    return std::find_if(list.begin(), list.end(),
+                        [&](const Json& item) { return item.at("content") == content; });
+  };
+  const auto add = [&](const std::string& content, Json token, int64_t id) {
+    if (find(content) != list.end()) return;
+    token["content"] = content;
+    token["special"] = true;
+    token["id"] = id;
+    list.push_back(std::move(token));
+  };
+  const std::string name = (folder / "added_tokens.json").string();
+  const Json added = read_json(name);
+  if (!added.is_object()) fail("{}: expected an object", name);
+  const auto id_of = [&](const std::string& content) -> int64_t {
+    return added.contains(content) ? require_int(added, content, name) : kOfTheModel;
+  };
+  const auto add_special = [&](const Json& token, const std::string& where) {
+    if (token.is_string()) {
+      const std::string content = token.get<std::string>();
+      add(content, Json::object(), id_of(content));
+    } else {
+      const std::string content = require_string(token, "content", where);
+      add(content, token, id_of(content));
+    }
+  };
+  for (const auto& [key, token] : tokens.items()) add_special(token, key);
+  for (const Json* file : {&config, &map}) {
+    for (const char* key : {"additional_special_tokens", "extra_special_tokens"}) {
+      const Json* more = find_field(*file, key);
+      if (!more || !more->is_array()) continue;
+      for (const Json& token : *more) add_special(token, key);
+    }
+  }
+  for (const auto& [content, id] : added.items()) {
+    if (find(content) != list.end()) continue;
+    list.push_back({{"content", content}, {"id", require_int(added, content, name)}});
+  }
+}
+
+// The folder's special tokens by their keys in tokenizer_config.json. A later file's counts less.
+Json special_tokens(const Json& config, const Json& map, const Json& defaults) {
+  Json tokens = Json::object();
+  for (const char* key : {"bos_token", "eos_token", "unk_token", "pad_token", "cls_token",
+                          "sep_token", "mask_token"}) {
+    for (const Json* source : {&config, &map, &defaults}) {
+      // null in tokenizer_config.json means that there is none
+      if (source->is_object() && source->contains(key)) {
+        if (!(*source)[key].is_null()) tokens[key] = (*source)[key];
+        break;
+      }
+    }
+  }
+  return tokens;
+}
+
+// Classes whose transformers code builds the post-processor from add_bos_token and add_eos_token
+// even where tokenizer.json has one.
+bool class_adds_tokens(const std::string& name) {
   constexpr std::array kClasses = {"LlamaTokenizer", "CodeLlamaTokenizer", "GemmaTokenizer",
                                    "CohereTokenizer"};
   return std::find(kClasses.begin(), kClasses.end(), name) != kClasses.end();
@@ -94,19 +148,35 @@ bool class_adds_tokens(std::string name) {
 
 }  // namespace
 
+bool has_tokenizer(const std::string& folder) {
+  return formats::file_exists((fs::path(folder) / "tokenizer.json").string()) ||
+         !find_plain_vocabulary(folder).empty();
+}
+
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   const fs::path base(folder);
-  const std::string name = (base / "tokenizer.json").string();
-  Json description = formats::read_json_file(name);
   const std::string config_name = (base / "tokenizer_config.json").string();
   const std::string map_name = (base / "special_tokens_map.json").string();
   const Json config = read_json(config_name), map = read_json(map_name);
-  merge_added_tokens(&description, config, config_name);
-  auto tokenizer = std::make_unique<JsonTokenizer>(description, name);
+  const std::string class_name = tokenizer_class(folder, config);
+  const std::string json_name = (base / "tokenizer.json").string();
+  const bool has_json = formats::file_exists(json_name);
+  const Json tokens =
+      special_tokens(config, map, has_json ? Json::object() : default_tokens(class_name));
+  PlainFiles files;
+  if (has_json) {
+    files.name = json_name;
+    files.description = formats::read_json_file(json_name);
+  } else {
+    files = read_plain_files(folder, class_name, config, tokens);
+  }
+  merge_added_tokens(&files.description, config, config_name);
+  if (!has_json) add_named_tokens(&files.description, base, tokens, config, map);
+  auto tokenizer =
+      std::make_unique<JsonTokenizer>(files.description, files.name, std::move(files.model));
 
   const auto id_of = [&](const char* key) -> std::optional<int32_t> {
-    auto token = token_member(config, key, config_name);
-    if (!token) token = token_member(map, key, map_name);
+    const auto token = token_member(tokens, key, config_name);
     // Files name tokens that the vocabulary lacks, mostly for padding: then there is no such token.
     return token ? tokenizer->find_token(*token) : std::nullopt;
   };
@@ -115,10 +185,10 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   tokenizer->unk_id = id_of("unk_token");
   tokenizer->pad_id = id_of("pad_token");
 
-  if (class_adds_tokens(optional_string(config, "tokenizer_class", "", config_name)) &&
+  if ((!has_json || class_adds_tokens(class_name)) &&
       (find_field(config, "add_bos_token") || find_field(config, "add_eos_token"))) {
     std::vector<int32_t> before, after;
-    const bool add_bos = optional_bool(config, "add_bos_token", true, config_name);
+    const bool add_bos = optional_bool(config, "add_bos_token", has_json, config_name);
     const bool add_eos = optional_bool(config, "add_eos_token", false, config_name);
     if (add_bos && tokenizer->bos_id) before.push_back(*tokenizer->bos_id);
     if (add_eos && tokenizer->eos_id) after.push_back(*tokenizer->eos_id);

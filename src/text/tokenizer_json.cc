@@ -88,8 +88,9 @@ std::unique_ptr<TokenModel> make_model(const Json& config, const std::string& na
 
 }  // namespace
 
-JsonTokenizer::JsonTokenizer(const Json& config, const std::string& name) : name_(name) {
-  model_ = make_model(config, name);
+JsonTokenizer::JsonTokenizer(const Json& config, const std::string& name,
+                             std::unique_ptr<TokenModel> model)
+    : name_(name), model_(model ? std::move(model) : make_model(config, name)) {
   if (const Json* value = find_field(config, "normalizer")) {
     normalizer_ = make_normalizer(*value, name + " normalizer");
   }
@@ -126,6 +127,7 @@ void JsonTokenizer::read_added_tokens(const Json& config) {
     if (token.content.empty()) continue;
     // A token that the model knows keeps the model's id, as in Hugging Face's reader.
     token.id = model_->table().find(token.content);
+    if (token.id < 0 && id == kOfTheModel) continue;
     if (token.id < 0) {
       if (model_->table().has(id) || !added_.insert(token.content, id)) {
         fail("{}: \"{}\": id {} is taken or not in 0 to {}", where, token.content, id,

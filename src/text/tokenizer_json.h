@@ -17,10 +17,16 @@
 
 namespace sumi::text {
 
+// The id of an added token that counts only if the model knows it: files name tokens that their
+// vocabulary lacks, mostly for padding.
+constexpr int64_t kOfTheModel = INT64_MIN;
+
 // "truncation" and "padding" are not applied: they belong to training.
 class JsonTokenizer : public Tokenizer {
  public:
-  JsonTokenizer(const Json& config, const std::string& name);
+  // With a model, `config` needs no "model".
+  JsonTokenizer(const Json& config, const std::string& name,
+                std::unique_ptr<TokenModel> model = nullptr);
 
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const override;
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
