@@ -65,8 +65,7 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
     files.model = std::make_unique<Decoder>(
         spec, family.weights, *formats::open_weights_folder(folder), false, load_options(options));
   }
-  if (formats::file_exists(folder + "/tokenizer.json"))
-    files.tokenizer = text::open_tokenizer(folder);
+  if (text::has_tokenizer(folder)) files.tokenizer = text::open_tokenizer(folder);
   files.defaults = read_defaults(folder);
   return files;
 }
