@@ -30,6 +30,10 @@ std::unique_ptr<TensorSource> open_file(const std::string& path) {
 constexpr Layout kLayouts[] = {
     {"model.safetensors", "model.safetensors.index.json", open_file<SafetensorsFile>},
     {"pytorch_model.bin", "pytorch_model.bin.index.json", open_file<TorchFile>},
+    {"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json",
+     open_file<SafetensorsFile>},
+    {"diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json",
+     open_file<TorchFile>},
 };
 
 // No folder, no "..", nothing a shell or terminal would act on.

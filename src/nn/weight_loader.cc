@@ -81,6 +81,12 @@ WeightLoader::WeightLoader(const formats::TensorSource& source, LoadOptions opti
     total_bytes_ += tensor::byte_count(info.shape, info.dtype);
 }
 
+void WeightLoader::check_all_used(const std::function<bool(const std::string&)>& ignored) const {
+  check_names(source_, {}, [&](const std::string& name) {
+    return used_.count(name) > 0 || ignored(name);
+  });
+}
+
 Tensor WeightLoader::raw(const std::string& name, const Shape& shape) const {
   Tensor tensor = source_.get(name);
   if (tensor.shape() != shape)
@@ -116,6 +122,7 @@ Tensor WeightLoader::parameter(const std::string& name, Tensor value) {
 }
 
 void WeightLoader::done(const std::string& name) {
+  used_.insert(name);
   done_bytes_ += source_.get(name).nbytes();
   source_.release(name);
   if (options_.progress && total_bytes_ > 0)

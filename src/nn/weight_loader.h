@@ -63,6 +63,10 @@ class WeightLoader {
   // A head that shares the embedding's table.
   Linear tied(const WeightName& name, const Embedding& embedding);
 
+  bool has(const std::string& name) const { return source_.has(name); }
+  // Throws Error naming tensors of the file that no layer was made from and that are not `ignored`.
+  void check_all_used(const std::function<bool(const std::string&)>& ignored) const;
+
   const Parameters& parameters() const { return parameters_; }
   size_t memory_bytes() const { return memory_bytes_; }  // of all layers made so far
 
@@ -82,6 +86,7 @@ class WeightLoader {
   const formats::TensorSource& source_;
   LoadOptions options_;
   Parameters parameters_;
+  std::unordered_set<std::string> used_;
   base::Arena arena_;  // for packed weights
   size_t memory_bytes_ = 0;
   int64_t total_bytes_ = 0, done_bytes_ = 0;

@@ -72,7 +72,8 @@ TEST_F(WeightsFolder, PyTorchFilesComeAfterSafetensors) {
 TEST_F(WeightsFolder, RefusesBrokenIndexes) {
   expect_mentions(error_of([&] { open_weights_folder(folder_.path()); }),
                   "no weights; looked for model.safetensors, model.safetensors.index.json, "
-                  "pytorch_model.bin, pytorch_model.bin.index.json");
+                  "pytorch_model.bin, pytorch_model.bin.index.json, "
+                  "diffusion_pytorch_model.safetensors");
   expect_mentions(index_error("{}"), "weight_map is empty");
   expect_mentions(index_error("[]"), "weight_map: expected an object, found an array");
   expect_mentions(index_error("null"), "weight_map is missing");

@@ -56,6 +56,10 @@ class Config {
     const std::vector<double> values = formats::require_floats(object_, key, file_);
     return {values.begin(), values.end()};
   }
+  std::vector<int64_t> get_ints(const std::string& key) const {  // empty if absent
+    if (!has(key)) return {};
+    return formats::require_ints(object_, key, file_);
+  }
   Config get_object(const std::string& key) const {
     return Config(formats::require_object(object_, key, file_), file_ + ": " + key);
   }

@@ -79,7 +79,8 @@ Tensor Decoder::forward(std::span<const int32_t> ids, DecodeState& any_state,
     std::copy_n(ids.begin() + begin, size, chunk.data<int32_t>());
     Step step = step_for(state->length_, size, total);
     step.state = state;
-    const Tensor x = hidden(chunk, step).view({size, spec_.hidden_size});
+    const Tensor x =
+        hidden(embedding_(chunk), step, spec_.num_layers).view({size, spec_.hidden_size});
     state->length_ += size;
     if (logits == LogitsFor::all) {
       result = logits_of(x);
@@ -101,11 +102,26 @@ Tensor Decoder::hidden_states(const Tensor& ids) const {
 }
 
 Tensor Decoder::hidden_of(const Tensor& ids) const {
+  return hidden(token_embeddings(ids), step_for(0, ids.size(1), ids.size(1)), spec_.num_layers);
+}
+
+Tensor Decoder::token_embeddings(const Tensor& ids) const {
   if (ids.dim() != 2 || ids.dtype() != DType::i32 || ids.numel() == 0)
     fail("forward: ids of shape {} and type {}, expected [B, T] i32",
          tensor::shape_string(ids.shape()), dtype_name(ids.dtype()));
   check_ids({ids.data<int32_t>(), static_cast<size_t>(ids.numel())}, ids.size(1));
-  return hidden(ids, step_for(0, ids.size(1), ids.size(1)));
+  return embedding_(ids);
+}
+
+Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers) const {
+  if (embeddings.dim() != 3 || embeddings.size(2) != spec_.hidden_size)
+    fail("hidden states: embeddings of shape {}, expected [B, T, {}]",
+         tensor::shape_string(embeddings.shape()), spec_.hidden_size);
+  const int64_t length = embeddings.size(1);
+  if (length < 1 || length > spec_.max_positions)
+    fail("a sequence of {} tokens: the model's context is {}", length, spec_.max_positions);
+  const Tensor x = hidden(embeddings, step_for(0, length, length), layers);
+  return final_norm_.defined() ? final_norm_(x) : x;
 }
 
 Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total) const {
@@ -120,13 +136,12 @@ Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total) con
   return step;
 }
 
-Tensor Decoder::hidden(const Tensor& ids, const Step& step) const {
-  Tensor x = embedding_(ids);
+Tensor Decoder::hidden(Tensor x, const Step& step, int64_t layers) const {
   if (spec_.embedding_scale != 1) x = ops::scale(x, spec_.embedding_scale);
   if (spec_.positions == Positions::learned) {
     const Tensor rows = spec_.position_offset == 0
                             ? step.positions
-                            : position_ids(step.begin + spec_.position_offset, ids.size(1));
+                            : position_ids(step.begin + spec_.position_offset, x.size(1));
     x = ops::add(x, position_embedding_(rows));
   }
   if (token_type_embedding_.defined()) {  // every token is of type 0
@@ -134,7 +149,7 @@ Tensor Decoder::hidden(const Tensor& ids, const Step& step) const {
     x = ops::add(x, ops::reshape(type, {spec_.hidden_size}));
   }
   if (embedding_norm_.defined()) x = embedding_norm_(x);
-  for (size_t i = 0; i < layers_.size(); ++i) x = block(i, x, step);
+  for (int64_t i = 0; i < layers; ++i) x = block(static_cast<size_t>(i), x, step);
   return x;
 }
 

@@ -49,6 +49,10 @@ class Decoder : public LanguageModel {
   Tensor forward(std::span<const int32_t> ids, DecodeState& state, LogitsFor logits) const override;
   Tensor forward(const Tensor& ids) const override;
   Tensor hidden_states(const Tensor& ids) const override;
+  // ids [B, T] i32 -> [B, T, C], the embedding of the tokens alone.
+  Tensor token_embeddings(const Tensor& ids) const;
+  // Such embeddings [B, T, C] -> [B, T, C] after the first `layers` layers and the final norm.
+  Tensor hidden_states_of(const Tensor& embeddings, int64_t layers) const;
   bool continues_text() const override { return spec_.causal; }
 
   // A weight that the file keeps as [in, out] is here [out, in], and interleaved or permuted rows
@@ -90,8 +94,9 @@ class Decoder : public LanguageModel {
   Tensor hidden_of(const Tensor& ids) const;  // checks ids [B, T], no cache
   // Positions [begin, begin + count) of a sequence that this call makes `total` long.
   Step step_for(int64_t begin, int64_t count, int64_t total) const;
-  // ids [B, T] -> hidden states [B, T, C] after the last layer, before the final norm.
-  Tensor hidden(const Tensor& ids, const Step& step) const;
+  // Embeddings of tokens [B, T, C] -> hidden states [B, T, C] after the first `layers` layers,
+  // before the final norm.
+  Tensor hidden(Tensor x, const Step& step, int64_t layers) const;
   Tensor block(size_t index, const Tensor& x, const Step& step) const;
   Tensor attention(size_t index, const Tensor& x, const Step& step) const;
   Tensor mlp(const Layer& layer, const Tensor& x) const;
