@@ -22,7 +22,8 @@ constexpr const char* kDefaultModel = "SmolLM2-135M-Instruct";
 constexpr int64_t kDefaultMaxTokens = 1024;
 
 struct Flags {
-  std::string model = kDefaultModel, prompt, system;
+  std::string model = kDefaultModel, prompt, system, system_file, preset;
+  bool list_presets = false;
   int64_t max_tokens = kDefaultMaxTokens;
   SamplingFlags sampling;
   ComputeFlags compute;
@@ -129,8 +130,20 @@ OpenedModel open_chat_model(const Flags& flags, bool named) {
   return open_model(flags.model, flags.compute);
 }
 
+int list_presets() {
+  for (const generate::Preset& preset : generate::presets())
+    write_out(fmt::format("{:<16} {}  {}\n", preset.name, preset.language, preset.about));
+  return 0;
+}
+
 int run_chat(const Flags& flags, bool named, bool once) {
+  if (flags.list_presets) return list_presets();
   if (once && flags.prompt.empty()) throw CLI::ValidationError("--prompt", "the question is empty");
+  // What can be wrong is found before the weights are loaded.
+  std::optional<generate::Preset> preset;
+  if (!flags.preset.empty()) preset = generate::open_preset(flags.preset);
+  const std::string system =
+      flags.system_file.empty() ? flags.system : read_text_file(flags.system_file);
   const OpenedModel opened = open_chat_model(flags, named);
   if (!opened.files.tokenizer) fail("{}: the model has no tokenizer", opened.files.path);
   generate::ChatSession session(*opened.files.model, *opened.files.tokenizer, opened.files.path);
@@ -138,7 +151,9 @@ int run_chat(const Flags& flags, bool named, bool once) {
   state.options.sampling = sampler_options(flags.sampling, opened.files.defaults);
   state.options.max_tokens = flags.max_tokens;
   text::check_sampler_options(state.options.sampling, state.vocab_size);
-  session.set_system(flags.system);
+  if (preset) session.use(*preset);
+  if (!system.empty()) session.set_system(system);
+  session.check_ready();
   if (once) {
     answer(flags.prompt, state);
     return 0;
@@ -164,8 +179,18 @@ void add_chat(CLI::App& app, Run& run) {
   CLI::Option* prompt =
       verb->add_option("--prompt", flags->prompt, "Answer this one question and exit")
           ->type_name("TEXT");
-  verb->add_option("--system", flags->system, "System text: how the model should behave")
-      ->type_name("TEXT");
+  CLI::Option* system =
+      verb->add_option("--system", flags->system, "System text: how the model should behave")
+          ->type_name("TEXT");
+  verb->add_option("--system-file", flags->system_file,
+                   "Read the system text from this file (-: standard input)")
+      ->excludes(system)
+      ->type_name("FILE");
+  verb->add_option("--preset", flags->preset,
+                   "A ready system text with examples; makes an assistant of a base model, too. A "
+                   "name, or a file of your own (./mine.txt)")
+      ->type_name("NAME");
+  verb->add_flag("--list-presets", flags->list_presets, "List the presets and exit");
   verb->add_option("--max-tokens", flags->max_tokens,
                    "Cut an answer after this many tokens (0: never)")
       ->check(at_least<int64_t>(0))
@@ -177,8 +202,8 @@ void add_chat(CLI::App& app, Run& run) {
   verb->footer(
       "At a terminal: arrow keys edit and recall lines, Ctrl-C stops an answer, Ctrl-D leaves; "
       "/help lists the\n"
-      "commands (/reset /system /save /load /set /quit). When the input is not a terminal, each "
-      "line is a\n"
+      "commands (/reset /system /preset /save /load /set /quit). When the input is not a terminal, "
+      "each line is a\n"
       "message (or one of these commands) and only the answers are printed. When the context is "
       "full, the\n"
       "oldest questions and answers are forgotten.\n\n"
@@ -186,6 +211,7 @@ void add_chat(CLI::App& app, Run& run) {
       "  sumi chat\n"
       "  sumi chat model.gguf --system \"You are a pirate.\"\n"
       "  sumi chat --prompt \"What is the capital of France?\"\n"
+      "  sumi chat starcoder --preset tech-assistant\n"
       "  printf 'Hello\\nWho are you?\\n' | sumi chat");
   verb->callback([=, &run] {
     run = [=] { return run_chat(*flags, model->count() > 0, prompt->count() > 0); };

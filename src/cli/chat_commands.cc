@@ -18,6 +18,7 @@ constexpr const char* kHelp =
     "/help              this list\n"
     "/reset             forget the conversation, keep the system text\n"
     "/system [TEXT]     set the system text; without TEXT show it; /system - removes it\n"
+    "/preset [NAME]     take a preset's system text and examples; without NAME list them\n"
     "/save FILE         write the conversation to a file, as JSON\n"
     "/load FILE         read a conversation from a file\n"
     "/set [NAME VALUE]  change a setting; without NAME list them\n"
@@ -155,6 +156,17 @@ CommandResult run_command(const std::string& line, bool strict, ChatState& state
     if (!rest.empty()) state.session.set_system(rest == "-" ? "" : rest);
     const std::string system = state.session.system();
     note(system.empty() ? "No system text." : "System: " + system);
+  } else if (command == "/preset") {
+    if (rest.empty()) {
+      std::string list;
+      for (const generate::Preset& preset : generate::presets())
+        list += fmt::format("{}{:<16} {}", list.empty() ? "" : "\n", preset.name, preset.about);
+      note(list);
+    } else {
+      const generate::Preset preset = generate::open_preset(rest);
+      state.session.use(preset);
+      note("Preset: " + preset.about);
+    }
   } else if (command == "/save") {
     save(rest, state);
     note("Saved to " + rest + ".");

@@ -151,8 +151,7 @@ bool given(const SamplingFlags& flags) {
          flags.top_k || flags.seed || !flags.logit_bias.empty();
 }
 
-void add_sampling_flags(CLI::App& verb, SamplingFlags& flags) {
-  const char* group = "Sampling (not given: what the model's files suggest)";
+void add_sampling_flags(CLI::App& verb, SamplingFlags& flags, const char* group) {
   verb.add_option("--temperature", flags.temperature,
                   "0 always takes the most likely token; higher is wilder")
       ->check(in_range(0.0, 1000.0))
@@ -232,6 +231,26 @@ text::SamplerOptions sampler_options(const SamplingFlags& flags,
     options.logit_bias.emplace_back(ids[0], bias);
   }
   return options;
+}
+
+nlohmann::ordered_json result_json(const generate::GenerateResult& result, uint64_t seed,
+                                   double load_ms, double first_token_ms) {
+  nlohmann::ordered_json object;
+  object["prompt_ids"] = result.prompt_ids;
+  object["ids"] = result.ids;
+  object["text"] = result.text;
+  object["finish_reason"] = result.finish_reason;
+  object["seed"] = seed;
+  const generate::Timings& timings = result.timings;
+  object["timings"] = {{"load_ms", load_ms},
+                       {"prefill_ms", timings.prefill_ms},
+                       {"prefill_tokens", timings.prompt_tokens - timings.cached_tokens},
+                       {"prefill_tokens_per_second", timings.prefill_tokens_per_second()},
+                       {"first_token_ms", first_token_ms},
+                       {"decode_ms", timings.decode_ms},
+                       {"decode_tokens", timings.decoded_tokens},
+                       {"decode_tokens_per_second", timings.decode_tokens_per_second()}};
+  return object;
 }
 
 const std::atomic<bool>& interrupted() { return interrupt_flag; }

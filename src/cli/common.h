@@ -89,12 +89,18 @@ struct SamplingFlags {
   std::vector<std::string> logit_bias;  // "ID=BIAS"
 };
 bool given(const SamplingFlags& flags);  // whether any was
-void add_sampling_flags(CLI::App& verb, SamplingFlags& flags);
+void add_sampling_flags(
+    CLI::App& verb, SamplingFlags& flags,
+    const char* group = "Sampling (not given: what the model's files suggest)");
 // The seed is random when none is given. Throws CLI::ValidationError on a bias that is not
 // "ID=BIAS".
 text::SamplerOptions sampler_options(const SamplingFlags& flags,
                                      const models::GenerationDefaults& defaults);
 uint64_t random_seed();
+
+// A result as generate and complete print it; first_token_ms counts from the program's start.
+nlohmann::ordered_json result_json(const generate::GenerateResult& result, uint64_t seed,
+                                   double load_ms, double first_token_ms);
 
 // Ctrl-C. Between the two calls it sets interrupted() instead of ending the program; pressed again
 // before the flag was cleared, it ends it.

@@ -33,35 +33,16 @@ nlohmann::ordered_json logprob_json(const text::TokenLogprob& token) {
   return {{"id", token.id}, {"logprob", token.logprob}};
 }
 
-nlohmann::ordered_json result_json(const generate::GenerateResult& result, const Flags& flags,
-                                   uint64_t seed, double load_ms, double first_token_ms) {
-  nlohmann::ordered_json object;
-  object["prompt_ids"] = result.prompt_ids;
-  object["ids"] = result.ids;
-  object["text"] = result.text;
-  object["finish_reason"] = result.finish_reason;
-  object["seed"] = seed;
-  if (flags.logprobs >= 0) {
-    object["token_logprobs"] = nlohmann::ordered_json::array();
-    object["logprobs"] = nlohmann::ordered_json::array();
-    for (const text::TokenLogprob& token : result.chosen_logprobs)
-      object["token_logprobs"].push_back(token.logprob);
-    for (const std::vector<text::TokenLogprob>& best : result.best_logprobs) {
-      nlohmann::ordered_json list = nlohmann::ordered_json::array();
-      for (const text::TokenLogprob& token : best) list.push_back(logprob_json(token));
-      object["logprobs"].push_back(list);
-    }
+void add_logprobs(const generate::GenerateResult& result, nlohmann::ordered_json& object) {
+  object["token_logprobs"] = nlohmann::ordered_json::array();
+  object["logprobs"] = nlohmann::ordered_json::array();
+  for (const text::TokenLogprob& token : result.chosen_logprobs)
+    object["token_logprobs"].push_back(token.logprob);
+  for (const std::vector<text::TokenLogprob>& best : result.best_logprobs) {
+    nlohmann::ordered_json list = nlohmann::ordered_json::array();
+    for (const text::TokenLogprob& token : best) list.push_back(logprob_json(token));
+    object["logprobs"].push_back(list);
   }
-  const generate::Timings& timings = result.timings;
-  object["timings"] = {{"load_ms", load_ms},
-                       {"prefill_ms", timings.prefill_ms},
-                       {"prefill_tokens", timings.prompt_tokens - timings.cached_tokens},
-                       {"prefill_tokens_per_second", timings.prefill_tokens_per_second()},
-                       {"first_token_ms", first_token_ms},
-                       {"decode_ms", timings.decode_ms},
-                       {"decode_tokens", timings.decoded_tokens},
-                       {"decode_tokens_per_second", timings.decode_tokens_per_second()}};
-  return object;
 }
 
 std::vector<int32_t> prompt_ids(const Flags& flags, const std::string& text,
@@ -169,7 +150,10 @@ int run_generate(const Flags& flags, int prompts) {
   release_interrupts();
   progress.reset();
   if (flags.json) {
-    write_json(result_json(result, flags, options.sampling.seed, opened.load_ms, first_token_ms));
+    nlohmann::ordered_json object =
+        result_json(result, options.sampling.seed, opened.load_ms, first_token_ms);
+    if (flags.logprobs >= 0) add_logprobs(result, object);
+    write_json(object);
   } else {
     if (!files.tokenizer)
       for (size_t i = 0; i < result.ids.size(); ++i)

@@ -41,6 +41,7 @@ int run(int argc, char** argv) {
   sumi::cli::Run verb;
   sumi::cli::add_chat(app, verb);
   sumi::cli::add_generate(app, verb);
+  sumi::cli::add_complete(app, verb);
   sumi::cli::add_tokenize(app, verb);
   sumi::cli::add_inspect(app, verb);
   sumi::cli::add_perplexity(app, verb);

@@ -11,6 +11,7 @@ using Run = std::function<int()>;
 
 void add_chat(CLI::App& app, Run& run);
 void add_generate(CLI::App& app, Run& run);
+void add_complete(CLI::App& app, Run& run);
 void add_tokenize(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_perplexity(CLI::App& app, Run& run);

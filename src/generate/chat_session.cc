@@ -7,6 +7,33 @@
 
 namespace sumi::generate {
 
+namespace {
+
+constexpr const char* kRule = "-----";  // between the exchanges of a plain dialogue
+
+constexpr const char* kBlanks = " \t\r\n";
+
+std::string trimmed(const std::string& text) {
+  const size_t from = text.find_first_not_of(kBlanks), to = text.find_last_not_of(kBlanks);
+  return from == std::string::npos ? std::string() : text.substr(from, to - from + 1);
+}
+
+// Passes pieces on without the blanks before the first word.
+StreamCallback without_first_blanks(const StreamCallback& stream) {
+  if (!stream) return {};
+  return [stream, started = false](const StreamPiece& piece) mutable {
+    StreamPiece shown = piece;
+    if (!started) {
+      const size_t from = shown.text.find_first_not_of(kBlanks);
+      shown.text.remove_prefix(std::min(from, shown.text.size()));
+      started = !shown.text.empty();
+    }
+    return stream(shown);
+  };
+}
+
+}  // namespace
+
 nlohmann::ordered_json template_variables(const std::vector<ChatMessage>& messages,
                                           const text::Tokenizer& tokenizer,
                                           bool add_generation_prompt) {
@@ -40,12 +67,61 @@ text::ChatTemplate open_chat_template(const text::Tokenizer& tokenizer, const st
   return text::ChatTemplate(tokenizer.chat_template, model + ": chat template");
 }
 
+std::vector<int32_t> dialogue_prompt_ids(const std::vector<ChatMessage>& messages,
+                                         const text::Tokenizer& tokenizer,
+                                         const DialogueMarkers& markers) {
+  // Full-width punctuation brings its own space.
+  const auto turn = [](const std::string& marker, const std::string& text) {
+    return marker + (static_cast<unsigned char>(marker.back()) < 0x80 ? " " : "") + text;
+  };
+  std::string prompt;
+  for (const ChatMessage& message : messages) {
+    if (message.role == "user")
+      prompt += turn(markers.user, message.content) + "\n\n";
+    else if (message.role == "assistant")
+      prompt += turn(markers.assistant, message.content) + "\n\n" + kRule + "\n\n";
+    else
+      prompt += message.content + "\n\n" + kRule + "\n\n";
+  }
+  return tokenizer.encode(prompt + markers.assistant,
+                          {.add_special = true, .parse_special = false});
+}
+
+std::vector<std::string> dialogue_stops(const DialogueMarkers& markers) {
+  return {"\n" + markers.user, "\n" + std::string(kRule)};
+}
+
 ChatSession::ChatSession(const models::LanguageModel& model, const text::Tokenizer& tokenizer,
                          const std::string& name)
     : model_(model),
       tokenizer_(tokenizer),
-      template_(open_chat_template(tokenizer, name)),
-      generator_(model, &tokenizer) {}
+      name_(name),
+      generator_(model, &tokenizer) {
+  if (!tokenizer.chat_template.empty()) template_.emplace(open_chat_template(tokenizer, name));
+}
+
+void ChatSession::use(const Preset& preset) {
+  set_system(preset.system);
+  examples_ = preset.examples;
+  markers_ = preset.markers;
+}
+
+void ChatSession::check_ready() const {
+  if (template_ || !examples_.empty() || !system().empty()) return;
+  fail(
+      "{}: the model has no chat template: it may be a base model. --preset NAME makes an "
+      "assistant of it (sumi chat --list-presets lists them), or --system-file with a text that "
+      "describes one; `sumi generate` continues a text",
+      name_);
+}
+
+std::vector<int32_t> ChatSession::prompt_ids(const std::vector<ChatMessage>& messages) const {
+  std::vector<ChatMessage> all = messages;
+  const bool has_system = !all.empty() && all[0].role == "system";
+  all.insert(all.begin() + (has_system ? 1 : 0), examples_.begin(), examples_.end());
+  return template_ ? chat_prompt_ids(all, tokenizer_, *template_)
+                   : dialogue_prompt_ids(all, tokenizer_, markers_);
+}
 
 std::string ChatSession::system() const {
   return !messages_.empty() && messages_[0].role == "system" ? messages_[0].content : std::string();
@@ -98,13 +174,14 @@ std::vector<int32_t> ChatSession::fitting_prompt(std::vector<ChatMessage>& messa
   if (options.max_tokens > 0) wanted = std::min(wanted, options.max_tokens);
   const size_t first = messages[0].role == "system" ? 1 : 0;
   for (;;) {
-    std::vector<int32_t> ids = chat_prompt_ids(messages, tokenizer_, template_);
+    std::vector<int32_t> ids = prompt_ids(messages);
     const int64_t room = room_after(model_, static_cast<int64_t>(ids.size()));
     if (room >= wanted) return ids;
     if (messages.size() == first + 1) {  // the question alone
       if (room >= 1) return ids;
-      fail("the question takes {} tokens with the template{}; the model's context is {}",
-           ids.size(), first ? " and the system text" : "", model_.max_positions());
+      fail("the question takes {} tokens with the {}{}{}; the model's context is {}", ids.size(),
+           template_ ? "template" : "markers", first ? " and the system text" : "",
+           examples_.empty() ? "" : " and the preset's examples", model_.max_positions());
     }
     // Up to the next question, so that what remains begins with one.
     size_t end = first + 1;
@@ -118,6 +195,7 @@ std::vector<int32_t> ChatSession::fitting_prompt(std::vector<ChatMessage>& messa
 GenerateResult ChatSession::ask(const std::string& question, GenerateOptions options,
                                 const StreamCallback& stream,
                                 const std::function<void(int64_t)>& dropped) {
+  check_ready();
   std::vector<ChatMessage> messages = messages_;
   messages.push_back({"user", question});
   int64_t dropped_pairs = 0;
@@ -125,7 +203,13 @@ GenerateResult ChatSession::ask(const std::string& question, GenerateOptions opt
   if (dropped_pairs > 0 && dropped) dropped(dropped_pairs);
   const int64_t room = room_after(model_, static_cast<int64_t>(ids.size()));
   if (options.max_tokens > room) options.max_tokens = room;
-  GenerateResult result = generator_.generate(ids, options, stream);
+  if (!template_) {
+    const std::vector<std::string> stops = dialogue_stops(markers_);
+    options.stop.insert(options.stop.end(), stops.begin(), stops.end());
+  }
+  GenerateResult result =
+      generator_.generate(ids, options, template_ ? stream : without_first_blanks(stream));
+  if (!template_) result.text = trimmed(result.text);
   if (result.finish_reason == "cancelled" && result.text.empty()) return result;
   messages.push_back({"assistant", result.text});
   messages_ = std::move(messages);

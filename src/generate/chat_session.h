@@ -4,18 +4,15 @@
 
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "generate/generator.h"
+#include "generate/preset.h"
 #include "text/chat_template.h"
 
 namespace sumi::generate {
-
-struct ChatMessage {
-  std::string role;  // "system", "user" or "assistant"
-  std::string content;
-};
 
 // The variables a template is rendered with: messages, add_generation_prompt, the texts of the
 // special tokens (bos_token ...), tools and documents (none), as transformers gives them.
@@ -32,11 +29,26 @@ std::vector<int32_t> chat_prompt_ids(const std::vector<ChatMessage>& messages,
 // The template of a model's files. Throws Error naming `model` if it has none.
 text::ChatTemplate open_chat_template(const text::Tokenizer& tokenizer, const std::string& model);
 
+// The prompt of a conversation with a model that has no template: the system text, then the turns,
+// each after its marker, with a rule after every answer. Nothing in it becomes a special token.
+std::vector<int32_t> dialogue_prompt_ids(const std::vector<ChatMessage>& messages,
+                                         const text::Tokenizer& tokenizer,
+                                         const DialogueMarkers& markers);
+// What ends an answer there.
+std::vector<std::string> dialogue_stops(const DialogueMarkers& markers);
+
 class ChatSession {
  public:
-  // model and tokenizer must outlive the session; name is the model's, for messages.
+  // model and tokenizer must outlive the session; name is the model's, for messages. A model
+  // without a template needs a preset or a system text before it can answer.
   ChatSession(const models::LanguageModel& model, const text::Tokenizer& tokenizer,
               const std::string& name);
+
+  // Its system text and examples from now on, and for a model without a template its markers.
+  void use(const Preset& preset);
+  // Throws Error naming the options that help if the model has no template and nothing was set that
+  // makes an assistant of it.
+  void check_ready() const;
 
   // The model's answer. options.max_tokens is a wish: an answer is cut where the context ends. When
   // the conversation does not fit, its oldest question and answer are dropped, as often as needed,
@@ -59,12 +71,16 @@ class ChatSession {
   void load(const nlohmann::ordered_json& conversation);
 
  private:
+  std::vector<int32_t> prompt_ids(const std::vector<ChatMessage>& messages) const;
   std::vector<int32_t> fitting_prompt(std::vector<ChatMessage>& messages,
                                       const GenerateOptions& options, int64_t& dropped_pairs) const;
 
   const models::LanguageModel& model_;
   const text::Tokenizer& tokenizer_;
-  text::ChatTemplate template_;
+  std::string name_;
+  std::optional<text::ChatTemplate> template_;
+  DialogueMarkers markers_;            // without a template
+  std::vector<ChatMessage> examples_;  // after the system text, in every prompt
   Generator generator_;
   std::vector<ChatMessage> messages_;
 };

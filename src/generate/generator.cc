@@ -36,6 +36,7 @@ class TextOutput {
   TextOutput(const text::Tokenizer* tokenizer, const GenerateOptions& options)
       : stop_(options.stop) {
     if (tokenizer) decoder_.emplace(*tokenizer, options.skip_special);
+    if (tokenizer && options.keep_first_space) decoder_->continue_text();
   }
   std::string add(int32_t id) { return decoder_ ? stop_.add(decoder_->push(id)) : std::string(); }
   std::string finish() {

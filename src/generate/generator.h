@@ -33,6 +33,9 @@ struct GenerateOptions {
   int64_t logprobs = -1;
   // Leaves special tokens (end of turn and the like) out of the text.
   bool skip_special = true;
+  // The text goes on amid a line: a space at its start, which the first word of a text is without in
+  // some vocabularies, stays.
+  bool keep_first_space = false;
   // Ends the generation soon after it becomes true, from another thread or a signal handler. May be
   // null.
   const std::atomic<bool>* cancel = nullptr;

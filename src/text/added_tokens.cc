@@ -38,10 +38,13 @@ void AddedTokenMatcher::add(const AddedToken& token, std::string pattern) {
   entries_.push_back({token, std::move(pattern)});
 }
 
-std::vector<AddedTokenMatcher::Segment> AddedTokenMatcher::split(std::string_view text,
-                                                                 bool with_special) const {
+std::vector<AddedTokenMatcher::Segment> AddedTokenMatcher::split(
+    std::string_view text, bool with_special, std::span<const int32_t> as_text) const {
   std::vector<Segment> segments;
   size_t done = 0;
+  const auto is_text = [&](int32_t id) {
+    return std::find(as_text.begin(), as_text.end(), id) != as_text.end();
+  };
   if (entries_.empty()) {
     if (!text.empty()) segments.push_back({-1, 0, text.size()});
     return segments;
@@ -50,7 +53,7 @@ std::vector<AddedTokenMatcher::Segment> AddedTokenMatcher::split(std::string_vie
     const auto& candidates = by_first_byte_[static_cast<unsigned char>(text[at])];
     const auto hit = std::find_if(candidates.begin(), candidates.end(), [&](uint32_t index) {
       const std::string& pattern = entries_[index].pattern;
-      return text.compare(at, pattern.size(), pattern) == 0;
+      return text.compare(at, pattern.size(), pattern) == 0 && !is_text(entries_[index].token.id);
     });
     if (hit == candidates.end()) {
       ++at;

@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,8 +29,10 @@ class AddedTokenMatcher {
   };
 
   void add(const AddedToken& token, std::string pattern);  // empty patterns match nothing
-  // Segments in order, without gaps. with_special off leaves special tokens as text.
-  std::vector<Segment> split(std::string_view text, bool with_special) const;
+  // Segments in order, without gaps. with_special off leaves special tokens as text; as_text is
+  // EncodeOptions::as_text.
+  std::vector<Segment> split(std::string_view text, bool with_special,
+                             std::span<const int32_t> as_text = {}) const;
 
  private:
   struct Entry {

@@ -15,6 +15,9 @@ class StreamDecoder {
   explicit StreamDecoder(const Tokenizer& tokenizer, bool skip_special = true)
       : tokenizer_(tokenizer), skip_special_(skip_special) {}
 
+  // The text goes on from some other text: the space before its first word is part of it.
+  void continue_text() { state_.first = state_.at_start = false; }
+
   // The text that this id settles; empty while a character is unfinished. Throws Error on an id
   // outside the vocabulary.
   std::string push(int32_t id);

@@ -17,6 +17,9 @@ struct EncodeOptions {
   bool add_special = true;  // what the post-processor adds: BOS, EOS, [CLS] ...
   bool parse_special =
       true;  // special tokens written in the text become their ids; off: plain text
+  // Tokens that are plain text when the text spells them, special or not: files call the same token
+  // special here and ordinary there.
+  std::span<const int32_t> as_text = {};
 };
 
 // Where a decoding in steps stands; a fresh one starts a text.

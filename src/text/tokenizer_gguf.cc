@@ -249,7 +249,7 @@ void GgufTokenizer::find_partition_tokens(const formats::GgufFile& file) {
 }
 
 std::vector<GgufTokenizer::Fragment> GgufTokenizer::partition(std::string_view text,
-                                                              bool with_special) const {
+                                                              const EncodeOptions& options) const {
   std::vector<Fragment> fragments;
   if (text.empty()) return fragments;
   fragments.push_back({-1, 0, text.size()});
@@ -264,7 +264,9 @@ std::vector<GgufTokenizer::Fragment> GgufTokenizer::partition(std::string_view t
   std::vector<bool> seen(1 << 16);
   for (size_t i = 0; i + 3 <= text.size(); ++i) seen[hash(text.data() + i)] = true;
   for (const int32_t id : partition_ids_) {
-    if (!with_special && kind(id) != TokenKind::user_defined) continue;
+    if (!options.parse_special && kind(id) != TokenKind::user_defined) continue;
+    if (std::find(options.as_text.begin(), options.as_text.end(), id) != options.as_text.end())
+      continue;
     const std::string& token = table().text(id);
     if (token.size() >= 3 && !seen[hash(token.data())]) continue;
     if (text.find(token) == std::string_view::npos) continue;
@@ -297,7 +299,7 @@ std::vector<int32_t> GgufTokenizer::encode(std::string_view input,
   std::vector<Piece> pieces;
   if (options.add_special && adds_bos) ids.push_back(*bos_id);
   bool after_token = true;
-  for (const Fragment& fragment : partition(text, options.parse_special)) {
+  for (const Fragment& fragment : partition(text, options)) {
     if (fragment.id >= 0) {
       ids.push_back(fragment.id);
       after_token = true;

@@ -46,7 +46,7 @@ class GgufTokenizer : public Tokenizer {
   void read_special_ids(const formats::GgufFile& file, bool spm);
   void find_end_ids(const formats::GgufFile& file);
   void find_partition_tokens(const formats::GgufFile& file);
-  std::vector<Fragment> partition(std::string_view text, bool with_special) const;
+  std::vector<Fragment> partition(std::string_view text, const EncodeOptions& options) const;
   TokenKind kind(int32_t id) const { return kinds_[static_cast<size_t>(id)]; }
 
   std::string name_;

@@ -150,22 +150,24 @@ std::vector<int32_t> JsonTokenizer::encode(std::string_view input,
                                            const EncodeOptions& options) const {
   const std::string text = repair_utf8(input);
   std::vector<int32_t> ids;
-  for (const auto& segment : raw_matcher_.split(text, options.parse_special)) {
+  for (const auto& segment : raw_matcher_.split(text, options.parse_special, options.as_text)) {
     if (segment.id >= 0) {
       ids.push_back(segment.id);
     } else {
       encode_piece_of_text(text.substr(segment.begin, segment.end - segment.begin),
-                           segment.begin == 0, options.parse_special, &ids);
+                           segment.begin == 0, options, &ids);
     }
   }
   return options.add_special ? post_processor_.apply(std::move(ids)) : ids;
 }
 
-void JsonTokenizer::encode_piece_of_text(std::string text, bool starts_text, bool with_special,
+void JsonTokenizer::encode_piece_of_text(std::string text, bool starts_text,
+                                         const EncodeOptions& options,
                                          std::vector<int32_t>* ids) const {
   if (normalizer_) normalizer_->apply(&text);
   std::vector<Piece> pieces;
-  for (const auto& segment : normalized_matcher_.split(text, with_special)) {
+  for (const auto& segment :
+       normalized_matcher_.split(text, options.parse_special, options.as_text)) {
     if (segment.id >= 0) {
       ids->push_back(segment.id);
       continue;

@@ -126,7 +126,7 @@ TEST(ChatSession, NeedsATemplate) {
   FakeModel model;
   FakeTokenizer tokenizer;
   tokenizer.chat_template.clear();
-  EXPECT_THROW(ChatSession(model, tokenizer, "fake"), Error);
+  EXPECT_THROW(ChatSession(model, tokenizer, "fake").check_ready(), Error);
   tokenizer.chat_template = "{{ raise_exception('no, ' + messages[0].content) }}";
   ChatSession session(model, tokenizer, "fake");
   EXPECT_THROW(session.ask("q", greedy()), Error);
