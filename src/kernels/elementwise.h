@@ -19,6 +19,8 @@ enum class Activation {
   gelu_tanh,   // 0.5 x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))), arXiv:1606.08415
   gelu_quick,  // x sigmoid(1.702 x)
   silu,        // x sigmoid(x)
+  sigmoid,
+  relu_squared,
 };
 
 struct NormStatistics {

@@ -39,6 +39,10 @@ double activation(Activation kind, double x) {
       return x * sigmoid(1.702 * x);
     case Activation::silu:
       return x * sigmoid(x);
+    case Activation::sigmoid:
+      return sigmoid(x);
+    case Activation::relu_squared:
+      return x > 0 ? x * x : 0;
   }
   return 0;
 }
@@ -60,6 +64,10 @@ double activation_slope(Activation kind, double x) {
       return s + 1.702 * x * s * (1 - s);
     case Activation::silu:
       return s + x * s * (1 - s);
+    case Activation::sigmoid:
+      return s * (1 - s);
+    case Activation::relu_squared:
+      return x > 0 ? 2 * x : 0;
   }
   return 0;
 }
@@ -199,6 +207,64 @@ void attention_backward(const Attention& a, const float* q, const float* k, cons
         dk[s * a.size + d] += static_cast<float>(ds * q[t * a.size + d]);
       }
     }
+  }
+}
+
+void wkv(const WkvArgs& args) {
+  for (int64_t c = 0; c < args.channels; ++c) {
+    const double w = -std::exp(double{args.decay[c]});
+    double a = args.numerator[c], b = args.denominator[c], top = args.maximum[c];
+    for (int64_t t = 0; t < args.steps; ++t) {
+      const int64_t i = t * args.stride + c;
+      const double key = args.key[i], value = args.value[i], own = args.first[c] + key;
+      const double out_top = std::max(top, own), next_top = std::max(top + w, key);
+      const double before = std::exp(top - out_top), now = std::exp(own - out_top);
+      args.out[i] = static_cast<float>((before * a + now * value) / (before * b + now));
+      a = std::exp(top + w - next_top) * a + std::exp(key - next_top) * value;
+      b = std::exp(top + w - next_top) * b + std::exp(key - next_top);
+      top = next_top;
+    }
+    args.numerator[c] = static_cast<float>(a);
+    args.denominator[c] = static_cast<float>(b);
+    args.maximum[c] = static_cast<float>(top);
+  }
+}
+
+// From the sums as they are written, each step's over all steps before it: for keys whose powers a
+// double holds.
+void wkv_backward(const WkvBackwardArgs& args) {
+  const int64_t steps = args.steps, stride = args.stride;
+  for (int64_t c = 0; c < args.channels; ++c) {
+    const double w = -std::exp(double{args.decay[c]});
+    std::vector<double> dkey(static_cast<size_t>(steps)), dvalue = dkey;
+    double dw = 0, dfirst = 0;
+    for (int64_t t = 0; t < steps; ++t) {
+      const auto exponent = [&](int64_t s) {
+        return args.key[s * stride + c] +
+               (s == t ? double{args.first[c]} : w * static_cast<double>(t - s - 1));
+      };
+      double numerator = 0, denominator = 0;
+      for (int64_t s = 0; s <= t; ++s) {
+        numerator += std::exp(exponent(s)) * args.value[s * stride + c];
+        denominator += std::exp(exponent(s));
+      }
+      for (int64_t s = 0; s <= t; ++s) {
+        const double p = std::exp(exponent(s)) / denominator, dy = args.dout[t * stride + c];
+        const double dexponent = dy * p * (args.value[s * stride + c] - numerator / denominator);
+        at(dvalue, s) += dy * p;
+        at(dkey, s) += dexponent;
+        if (s == t)
+          dfirst += dexponent;
+        else
+          dw += dexponent * static_cast<double>(t - s - 1);
+      }
+    }
+    for (int64_t t = 0; t < steps; ++t) {
+      args.dkey[t * stride + c] = static_cast<float>(at(dkey, t));
+      args.dvalue[t * stride + c] = static_cast<float>(at(dvalue, t));
+    }
+    args.ddecay[c] += static_cast<float>(dw * w);
+    args.dfirst[c] += static_cast<float>(dfirst);
   }
 }
 

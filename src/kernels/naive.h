@@ -6,6 +6,7 @@
 
 #include "kernels/elementwise.h"
 #include "kernels/onednn_conv.h"
+#include "kernels/wkv.h"
 
 namespace sumi::kernels::naive {
 
@@ -52,5 +53,9 @@ void convolve_backward(const onednn::Conv2d& shape, const float* x, const float*
 // One picture x [rows, C] in groups of neighbouring channels.
 void group_norm(const float* x, const float* weight, const float* bias, int64_t rows,
                 int64_t channels, int64_t groups, double eps, bool silu, float* y);
+
+// kernels/wkv.h; the backward uses no scratch.
+void wkv(const WkvArgs& args);
+void wkv_backward(const WkvBackwardArgs& args);
 
 }  // namespace sumi::kernels::naive

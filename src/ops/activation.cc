@@ -13,7 +13,7 @@ Activation activation_from_name(const std::string& name) {
   };
   // transformers.activations.ACT2FN; those that differ from a listed one only in rounding share its
   // kind.
-  static constexpr std::array<Entry, 13> kNames = {{
+  static constexpr std::array<Entry, 15> kNames = {{
       {"linear", Activation::identity},
       {"identity", Activation::identity},
       {"relu", Activation::relu},
@@ -27,6 +27,8 @@ Activation activation_from_name(const std::string& name) {
       {"quick_gelu", Activation::gelu_quick},
       {"silu", Activation::silu},
       {"swish", Activation::silu},
+      {"sigmoid", Activation::sigmoid},
+      {"relu2", Activation::relu_squared},
   }};
   for (const Entry& entry : kNames)
     if (name == entry.name) return entry.kind;

@@ -8,7 +8,8 @@
 
 namespace sumi::ops {
 
-// identity, relu, gelu (by erf), gelu_tanh, gelu_quick, silu: formulas in kernels/elementwise.h.
+// identity, relu, gelu (by erf), gelu_tanh, gelu_quick, silu, sigmoid, relu_squared: formulas in
+// kernels/elementwise.h.
 using kernels::Activation;
 
 // The name transformers uses in config.json ("gelu", "gelu_new", "gelu_pytorch_tanh", "silu", ...).

@@ -18,3 +18,4 @@
 #include "ops/relative_bias.h"
 #include "ops/rope.h"
 #include "ops/shape.h"
+#include "ops/wkv.h"

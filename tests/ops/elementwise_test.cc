@@ -18,7 +18,8 @@ using Inputs = std::vector<Tensor>;
 
 constexpr Activation kActivations[] = {Activation::identity,   Activation::relu,
                                        Activation::gelu,       Activation::gelu_tanh,
-                                       Activation::gelu_quick, Activation::silu};
+                                       Activation::gelu_quick, Activation::silu,
+                                       Activation::sigmoid,    Activation::relu_squared};
 
 // Values at least 0.05 away from zero, where relu has no derivative.
 Tensor away_from_zero(Shape shape, uint32_t seed) {

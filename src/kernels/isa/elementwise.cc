@@ -192,6 +192,20 @@ struct Silu {
     return fma(x * s, Vec::set1(1) - s, s);
   }
 };
+struct Sigmoid {
+  static Vec apply(Vec x) { return sigmoid(x); }
+  static Vec slope(Vec x) {
+    const Vec s = sigmoid(x);
+    return s * (Vec::set1(1) - s);
+  }
+};
+struct ReluSquared {
+  static Vec apply(Vec x) {
+    const Vec positive = max(Vec::zero(), x);
+    return positive * positive;
+  }
+  static Vec slope(Vec x) { return Vec::set1(2) * max(Vec::zero(), x); }
+};
 
 template <class F>
 inline void with(Activation kind, const F& f) {
@@ -208,6 +222,10 @@ inline void with(Activation kind, const F& f) {
       return f(GeluQuick());
     case Activation::silu:
       return f(Silu());
+    case Activation::sigmoid:
+      return f(Sigmoid());
+    case Activation::relu_squared:
+      return f(ReluSquared());
   }
 }
 
