@@ -69,6 +69,8 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder);
 bool has_tokenizer(const std::string& folder);  // whether open_tokenizer finds a vocabulary there
 // The contents of a tokenizer.json.
 std::unique_ptr<Tokenizer> tokenizer_from_json(std::string_view json, const std::string& name);
+// A tokenizer.json alone, whatever its name; or, ending in .txt, an RWKV World vocabulary.
+std::unique_ptr<Tokenizer> open_tokenizer_file(const std::string& path);
 // The tokenizer inside a GGUF file.
 std::unique_ptr<Tokenizer> tokenizer_from_gguf(const formats::GgufFile& file);
 

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "text/plain_files.h"
 #include "text/tokenizer_json.h"
+#include "text/world_tokenizer.h"
 
 namespace sumi::text {
 namespace {
@@ -151,6 +152,14 @@ bool class_adds_tokens(const std::string& name) {
 bool has_tokenizer(const std::string& folder) {
   return formats::file_exists((fs::path(folder) / "tokenizer.json").string()) ||
          !find_plain_vocabulary(folder).empty();
+}
+
+std::unique_ptr<Tokenizer> open_tokenizer_file(const std::string& path) {
+  if (fs::path(path).extension() == ".txt")
+    return std::make_unique<WorldTokenizer>(formats::read_text_file(path), path);
+  auto tokenizer = std::make_unique<JsonTokenizer>(formats::read_json_file(path), path);
+  tokenizer->find_adds_bos();
+  return tokenizer;
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
