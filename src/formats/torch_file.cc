@@ -66,6 +66,12 @@ TorchFile::TorchFile(const std::string& path)
   }
 }
 
+bool TorchFile::recognizes(const std::string& path) {
+  const base::MappedFile file(path);
+  const std::string_view start = view_of(file).substr(0, 4);
+  return start == "PK\x03\x04" || start.substr(0, 1) == "\x80";
+}
+
 // <archive>/data.pkl, the storages <archive>/data/<key>, and <archive>/byteorder since 2.0.
 void TorchFile::read_zip() {
   const std::string_view all = view_of(*file_);

@@ -24,6 +24,9 @@ class TorchFile : public TensorSource {
   // global at fault.
   explicit TorchFile(const std::string& path);
 
+  // Whether a file begins as such checkpoints do. Throws Error if it cannot be read.
+  static bool recognizes(const std::string& path);
+
   std::string describe() const override { return path_; }
   const std::vector<TensorInfo>& tensors() const override { return tensors_; }
   bool has(const std::string& name) const override { return index_.count(name) > 0; }

@@ -73,6 +73,20 @@ Generator::Generator(const models::LanguageModel& model, const text::Tokenizer* 
 void Generator::reset() {
   state_ = model_.new_state();
   cached_ids_.clear();
+  snapshot_.reset();
+}
+
+void Generator::adopt(std::unique_ptr<models::DecodeState> state, std::vector<int32_t> ids) {
+  if (state->length() != static_cast<int64_t>(ids.size()))
+    fail("a state of {} tokens beside {} ids", state->length(), ids.size());
+  reset();
+  state_ = std::move(state);
+  cached_ids_ = std::move(ids);
+}
+
+void Generator::keep_snapshot() {
+  snapshot_ = state_->clone();
+  snapshot_length_ = cached_ids_.size();
 }
 
 void Generator::check(std::span<const int32_t> prompt_ids, const GenerateOptions& options) const {
@@ -105,10 +119,13 @@ int64_t Generator::rewind_to(std::span<const int32_t> ids) {
   size_t shared = 0;
   while (shared < limit && cached_ids_[shared] == ids[shared]) ++shared;
   if (shared == cached_ids_.size()) return static_cast<int64_t>(shared);
-  try {
+  if (state_->can_truncate()) {
     state_->truncate(static_cast<int64_t>(shared));
     cached_ids_.resize(shared);
-  } catch (const Error&) {  // a recurrent state cannot go back: start again
+  } else if (snapshot_ && snapshot_length_ <= shared) {
+    state_ = snapshot_->clone();
+    cached_ids_.resize(snapshot_length_);
+  } else {
     reset();
   }
   return static_cast<int64_t>(cached_ids_.size());
@@ -147,8 +164,11 @@ Tensor Generator::prefill(std::span<const int32_t> ids, const GenerateOptions& o
   timings.prompt_tokens = count;
   timings.cached_tokens = rewind_to(ids);
   Tensor logits;
+  const bool snapshot = !state_->can_truncate();
   for (int64_t done = timings.cached_tokens; done < count && !cancelled(options);) {
-    const int64_t piece = std::min(kPromptPiece, count - done);
+    if (snapshot && done + 1 == count) keep_snapshot();
+    // The last token comes alone after a snapshot.
+    const int64_t left = count - done, piece = std::min(kPromptPiece, left - (snapshot && left > 1));
     const bool last = done + piece == count;
     logits =
         process(ids.subspan(done, piece), last ? models::LogitsFor::last : models::LogitsFor::none);

@@ -74,7 +74,8 @@ struct GenerateResult {
 };
 
 // A model with the state of the last text: a new prompt keeps the longest prefix it shares with
-// that text and processes only the rest. The result does not depend on what was cached.
+// that text and processes only the rest; a recurrent state, which cannot be cut, goes on from its
+// end, or from the end of the last prompt. The result does not depend on what was cached.
 class Generator {
  public:
   // The model must outlive the generator, and so must the tokenizer, which may be null if only ids
@@ -92,12 +93,16 @@ class Generator {
 
   // Forgets the cached text.
   void reset();
+  // Takes a state that holds the text `ids`, as if they had just been processed.
+  void adopt(std::unique_ptr<models::DecodeState> state, std::vector<int32_t> ids);
 
   const std::vector<int32_t>& cached_ids() const { return cached_ids_; }
+  const models::DecodeState& state() const { return *state_; }
   size_t state_bytes() const { return state_->bytes(); }
 
  private:
   int64_t rewind_to(std::span<const int32_t> ids);
+  void keep_snapshot();
   Tensor encode(std::span<const int32_t> ids, Timings& timings);
   Tensor process(std::span<const int32_t> ids, models::LogitsFor logits);
   Tensor prefill(std::span<const int32_t> ids, const GenerateOptions& options, Timings& timings);
@@ -106,6 +111,10 @@ class Generator {
   const text::Tokenizer* tokenizer_;
   std::unique_ptr<models::DecodeState> state_;
   std::vector<int32_t> cached_ids_;  // the tokens in state_
+  // Of a state that cannot be cut: as it was before the last token of the last prompt, and how many
+  // tokens it held then. Null if there is none.
+  std::unique_ptr<models::DecodeState> snapshot_;
+  size_t snapshot_length_ = 0;
 };
 
 // Tokens a prompt of this many tokens leaves room for.

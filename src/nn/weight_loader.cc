@@ -138,6 +138,12 @@ Tensor WeightLoader::float_tensor(const std::string& name, const Shape& shape) c
   return tensor;
 }
 
+Tensor WeightLoader::values(const WeightName& name, const Shape& shape) {
+  const Tensor value = float_tensor(name.file, shape).to(DType::f32);
+  done(name.file);
+  return parameter(name.parameter, value);
+}
+
 Tensor WeightLoader::vector(const WeightName& name, const std::string& suffix, int64_t n) {
   const std::string full = name.file + suffix;
   Tensor value = float_tensor(full, {n}).to(DType::f32);

@@ -48,6 +48,8 @@ class WeightLoader {
 
   // [n] f32 from "<name>.weight" or "<name>.bias".
   Tensor vector(const WeightName& name, const std::string& suffix, int64_t n);
+  // The tensor "<name>" itself, f32 under its shape.
+  Tensor values(const WeightName& name, const Shape& shape);
   Norm norm(const WeightName& name, NormKind kind, int64_t n, bool bias, float eps,
             float offset = 0);
   // [rows, columns]. A row range of the table may be read at any time: its pages are not dropped

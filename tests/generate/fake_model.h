@@ -63,6 +63,7 @@ class FakeState : public models::DecodeState {
     if (!can_rewind_) fail("the state cannot go back");
     ids.resize(static_cast<size_t>(length));
   }
+  bool can_truncate() const override { return can_rewind_; }
   size_t bytes() const override { return ids.size(); }
   std::unique_ptr<models::DecodeState> clone() const override { return std::make_unique<FakeState>(*this); }
   std::vector<int32_t> ids;

@@ -140,6 +140,26 @@ TEST(Generator, KeepsTheSharedPrefix) {
   EXPECT_EQ(model.calls.front(), 1);
 }
 
+TEST(Generator, ARecurrentStateGoesOnFromTheLastPrompt) {
+  FakeModel model;
+  model.can_rewind = false;
+  FakeTokenizer tokenizer;
+  Generator generator(model, &tokenizer);
+  const std::vector<int32_t> prompt = {1, 2, 3, kAssistant};
+  EXPECT_EQ(generator.generate(prompt, greedy()).text, "ok");
+  // The same again, and another turn after another answer.
+  GenerateResult result = generator.generate(prompt, greedy());
+  EXPECT_EQ(result.timings.cached_tokens, 3);
+  EXPECT_EQ(result.text, "ok");
+  result = generator.generate(std::vector<int32_t>{1, 2, 3, kAssistant, 'x', kEnd, kUser, kAssistant},
+                              greedy());
+  EXPECT_EQ(result.timings.cached_tokens, 3);
+  EXPECT_EQ(result.text, "ok");
+  EXPECT_EQ(generator.generate(std::vector<int32_t>{1, 2, 9, kAssistant}, greedy())
+                .timings.cached_tokens,
+            0);
+}
+
 TEST(Generator, StartsAgainWhenTheStateCannotGoBack) {
   FakeModel model;
   model.can_rewind = false;

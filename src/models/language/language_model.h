@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "formats/tensor_source.h"
 #include "tensor/tensor.h"
 
 namespace sumi::models {
@@ -19,6 +20,8 @@ class DecodeState {
   virtual int64_t length() const = 0;  // tokens processed
   // Forgets all but the first `length` tokens. Throws Error if the state cannot go back that far.
   virtual void truncate(int64_t length) = 0;
+  // False for a recurrent state: truncate() then takes length() and 0 alone.
+  virtual bool can_truncate() const { return true; }
   virtual size_t bytes() const = 0;
   // The same sequence, to be continued in another way. Cheap: what both hold is shared until one
   // writes to it.
@@ -54,6 +57,14 @@ class LanguageModel {
   // ids [B, T] i32 -> [B, T, C]: what the last layer (and its norm) gives; of an encoder-decoder
   // model, the encoder's.
   virtual Tensor hidden_states(const Tensor& ids) const;  // Error if the model has none to show
+
+  // A state as named tensors and back, to be kept in a file. Error if the model's states cannot be,
+  // or, naming the tensor, if `tensors` are not of such a state. model_identity() is the same for
+  // models of the same weights, whatever they are stored as.
+  virtual std::vector<std::pair<std::string, Tensor>> state_tensors(const DecodeState& state) const;
+  virtual std::unique_ptr<DecodeState> state_from(const formats::TensorSource& tensors,
+                                                  int64_t length) const;
+  virtual std::string model_identity() const;
 
   // Dotted names as in Hugging Face checkpoints. Empty when the model was packed for inference.
   virtual std::vector<std::pair<std::string, Tensor>> parameters() const = 0;

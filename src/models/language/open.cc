@@ -4,9 +4,12 @@
 
 #include "base/error.h"
 #include "formats/gguf.h"
+#include "formats/torch_file.h"
 #include "formats/weights_folder.h"
 #include "models/language/decoder.h"
 #include "models/language/family.h"
+#include "models/language/rwkv/rwkv.h"
+#include "models/language/rwkv/rwkv_tokenizer.h"
 #include "models/language/t5/t5.h"
 
 namespace sumi::models {
@@ -57,6 +60,10 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
     const T5Spec spec = t5_spec(config);
     files.model =
         std::make_unique<T5>(spec, *formats::open_weights_folder(folder), load_options(options));
+  } else if (is_rwkv(config)) {
+    files.architecture = "rwkv";
+    files.model = std::make_unique<Rwkv>(rwkv_spec(config), *formats::open_weights_folder(folder),
+                                         load_options(options));
   } else {
     const Family& family = family_for(config);
     files.architecture = family.name;
@@ -82,15 +89,42 @@ LanguageModelFiles open_gguf(const std::string& path, const OpenOptions& options
   return files;
 }
 
+// A checkpoint without a configuration: RWKV's author writes such.
+LanguageModelFiles open_torch_file(const std::string& path, const OpenOptions& options) {
+  LanguageModelFiles files;
+  const formats::TorchFile file(path);
+  if (!is_rwkv(file))
+    fail(
+        "{}: of PyTorch files alone only RWKV's can be opened, which begin with emb.weight and "
+        "blocks.0.ln0.weight; other models need the folder with their config.json",
+        path);
+  const RwkvSpec spec = rwkv_spec(file);
+  files.architecture = "rwkv";
+  files.model = std::make_unique<Rwkv>(spec, file, load_options(options));
+  files.tokenizer = rwkv_tokenizer_beside(path, spec.vocab_size);
+  return files;
+}
+
 }  // namespace
 
 LanguageModelFiles open_language_model(const std::string& model, const OpenOptions& options) {
   const std::string path = resolve_model(model);
   std::error_code error;
   LanguageModelFiles files = std::filesystem::is_directory(path, error) ? open_folder(path, options)
-                                                                        : open_gguf(path, options);
+                             : formats::TorchFile::recognizes(path) ? open_torch_file(path, options)
+                                                                    : open_gguf(path, options);
+  if (!options.tokenizer.empty()) files.tokenizer = text::open_tokenizer_file(options.tokenizer);
   files.path = path;
   return files;
+}
+
+std::unique_ptr<text::Tokenizer> open_file_tokenizer(const std::string& path) {
+  if (!formats::TorchFile::recognizes(path))
+    return text::tokenizer_from_gguf(formats::GgufFile(path));
+  const int64_t vocab_size = rwkv_spec(formats::TorchFile(path)).vocab_size;
+  std::unique_ptr<text::Tokenizer> tokenizer = rwkv_tokenizer_beside(path, vocab_size);
+  if (!tokenizer) fail("{}: there is no tokenizer beside it", path);
+  return tokenizer;
 }
 
 }  // namespace sumi::models

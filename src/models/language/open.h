@@ -17,6 +17,7 @@ struct OpenOptions {
   ComputeType compute = ComputeType::automatic;
   bool trainable = false;  // keep plain f32 parameters with gradients instead of packing
   std::function<void(double)> progress;  // 0 to 1; may be empty
+  std::string tokenizer;  // a tokenizer's file, where the model's own is not wanted; empty: its own
 };
 
 // What generation_config.json (or nothing) suggests.
@@ -34,12 +35,16 @@ struct LanguageModelFiles {
   std::string architecture;  // "llama", "gpt2" ...
 };
 
-// MODEL as the user gives it -> a GGUF file or a folder with config.json. Tried in order: a path; a name in
+// MODEL as the user gives it -> a GGUF file, an RWKV author's .pth file or a folder with
+// config.json. Tried in order: a path; a name in
 // ${XDG_CACHE_HOME:-~/.cache}/sumi/models (file, file.gguf or folder; a unique part of a name will do);
 // org/name in the Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws Error that
 // lists where it looked.
 std::string resolve_model(const std::string& model);
 
 LanguageModelFiles open_language_model(const std::string& model, const OpenOptions& options = {});
+
+// The tokenizer of a model that is one file, without loading weights. Throws Error if it has none.
+std::unique_ptr<text::Tokenizer> open_file_tokenizer(const std::string& path);
 
 }  // namespace sumi::models

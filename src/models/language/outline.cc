@@ -2,6 +2,7 @@
 
 #include "models/language/decoder.h"
 #include "models/language/family.h"
+#include "models/language/rwkv/rwkv.h"
 #include "models/language/t5/t5.h"
 
 namespace sumi::models {
@@ -47,11 +48,29 @@ Outline t5_outline(const T5Spec& spec, const formats::TensorSource& source) {
   return outline;
 }
 
+Outline rwkv_outline(const RwkvSpec& spec, const formats::TensorSource& source) {
+  Rwkv::check_names(spec, source);
+  Outline outline;
+  outline.context = spec.trained_length;
+  outline.vocab_size = spec.vocab_size;
+  outline.state_bytes =
+      spec.num_layers * (2 * spec.hidden_size + 3 * spec.attention_size) * kFloat;
+  outline.layers = fmt::format("{}: hidden {}, {} channels of attention, MLP {}; recurrent",
+                               spec.num_layers, spec.hidden_size, spec.attention_size,
+                               spec.intermediate_size);
+  outline.sizes = {{"hidden_size", spec.hidden_size},
+                   {"attention_hidden_size", spec.attention_size},
+                   {"intermediate_size", spec.intermediate_size},
+                   {"num_layers", spec.num_layers}};
+  return outline;
+}
+
 }  // namespace
 
 Outline outline(const Config& config, const formats::TensorSource& source) {
   check_runnable(config);
   if (is_t5(config)) return t5_outline(t5_spec(config), source);
+  if (is_rwkv(config)) return rwkv_outline(rwkv_spec(config), source);
   const Family& family = family_for(config);
   return decoder_outline(family.from_config(config), family, source, false);
 }
@@ -60,5 +79,7 @@ Outline outline(const formats::GgufFile& file) {
   const Family& family = family_for(file);
   return decoder_outline(family.from_gguf(file), family, file, true);
 }
+
+Outline outline(const formats::TorchFile& file) { return rwkv_outline(rwkv_spec(file), file); }
 
 }  // namespace sumi::models

@@ -44,7 +44,11 @@ std::vector<fs::path> entries(const fs::path& folder) {
   return found;
 }
 
-// The model at a path: a GGUF file, a folder with config.json, or a folder with one GGUF file
+bool is_model_file(const fs::path& path) {
+  return path.extension() == ".gguf" || path.extension() == ".pth";
+}
+
+// The model at a path: a file, a folder with config.json, or a folder with one GGUF or .pth file
 // alone. Empty if there is none.
 std::string model_at(const fs::path& path) {
   std::error_code error;
@@ -53,7 +57,7 @@ std::string model_at(const fs::path& path) {
   if (formats::file_exists((path / "config.json").string())) return path.string();
   std::vector<fs::path> files;
   for (const fs::path& entry : entries(path))
-    if (entry.extension() == ".gguf") files.push_back(entry);
+    if (is_model_file(entry)) files.push_back(entry);
   return files.size() == 1 ? files[0].string() : "";
 }
 
@@ -71,9 +75,9 @@ std::string in_models_cache(const std::string& name, const fs::path& cache) {
   std::vector<std::string> models, names;
   for (const fs::path& entry : entries(cache)) {
     const std::string model = model_at(entry);
-    const bool model_file = fs::is_directory(entry) || entry.extension() == ".gguf";
+    const bool model_file = fs::is_directory(entry) || is_model_file(entry);
     if (model.empty() || !model_file) continue;
-    // A folder with one GGUF file goes by either name.
+    // A folder with one file goes by either name.
     const std::string both = entry.filename().string() + "/" + fs::path(model).filename().string();
     if (lower(both).find(lower(name)) == std::string::npos) continue;
     models.push_back(model);
@@ -109,7 +113,7 @@ std::string resolve_model(const std::string& model) {
   if (const std::string found = model_at(model); !found.empty()) return found;
   std::error_code error;
   if (fs::is_directory(model, error))
-    fail("{}: the folder has neither config.json nor exactly one .gguf file", model);
+    fail("{}: the folder has neither config.json nor exactly one .gguf or .pth file", model);
   const fs::path cache = models_cache(), hub = hub_cache();
   if (const std::string found = in_models_cache(model, cache); !found.empty()) return found;
   if (const std::string found = in_hub_cache(model, hub); !found.empty()) return found;

@@ -119,7 +119,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "gptj", "codegen", "phi", "phi_grouped", "phi3", "phi3_longrope", "phi3_short",
                     "falcon_7b", "falcon_40b", "falcon_11b", "falcon_rw", "mpt", "mpt_clipped",
                     "mpt_normed", "bloom", "qwen3", "qwen3_window", "smollm3", "gemma", "gemma2",
-                    "gemma3", "gemma3_new_keys"),
+                    "gemma3", "gemma3_new_keys", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth"),
     [](const auto& param) { return std::string(param.param); });
 
 TEST(Decoder, LongPromptsGoThroughInChunks) {

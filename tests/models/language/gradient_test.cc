@@ -47,7 +47,7 @@ TEST_P(GradientCase, EqualPyTorchs) {
   EXPECT_EQ(compared, all);
 }
 
-INSTANTIATE_TEST_SUITE_P(Reference, GradientCase, testing::Values("llama", "gpt2"),
+INSTANTIATE_TEST_SUITE_P(Reference, GradientCase, testing::Values("llama", "gpt2", "rwkv"),
                          [](const auto& param) { return std::string(param.param); });
 
 }  // namespace
