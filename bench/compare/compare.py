@@ -25,7 +25,8 @@ CACHE = pathlib.Path(os.environ.get("XDG_CACHE_HOME", pathlib.Path.home() / ".ca
 SMOLLM2 = CACHE / "models" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 MODELS = CACHE / "bench"
 LABELS = {"sumi": "Sumi", "llama.cpp": "llama.cpp", "openvino": "OpenVINO GenAI",
-          "ctranslate2": "CTranslate2 int8", "transformers": "transformers bf16"}
+          "ctranslate2": "CTranslate2 int8", "transformers": "transformers bf16",
+          "rwkv-bf16": "rwkv bf16", "rwkv-f32": "rwkv f32"}
 
 
 def cases():
@@ -38,6 +39,9 @@ def cases():
                       "transformers": str(MODELS / "llama-1b-hf")},
         "1.1B Q4_0": dict.fromkeys(("sumi", "llama.cpp", "openvino"), q4),
         "1.1B Q4_K_M": dict.fromkeys(("sumi", "llama.cpp", "openvino"), q4k),
+        "RWKV-4 169M bf16": dict.fromkeys(("sumi", "rwkv-bf16", "rwkv-f32"), str(MODELS / "rwkv4-169m-bf16.pth")),
+        "RWKV-4 169M f32": dict.fromkeys(("sumi", "rwkv-f32"), str(MODELS / "rwkv4-169m-f32.pth")),
+        "RWKV-4 430M bf16": dict.fromkeys(("sumi", "transformers"), str(MODELS / "rwkv4-430m-hf")),
     }
 
 
@@ -207,6 +211,9 @@ def main():
     chosen = {name: {e: m for e, m in engines.items() if e in wanted} for name, engines in chosen.items()}
     if any("1.1B" in name for name in chosen):
         subprocess.run([sys.executable, str(HERE / "make_models.py"), str(MODELS)], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    if any("RWKV" in name for name in chosen):
+        subprocess.run([sys.executable, str(HERE / "make_rwkv.py"), str(MODELS)], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     results = {"machine": machine(options), "cases": {}}
     for name, engines in chosen.items():

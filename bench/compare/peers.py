@@ -3,11 +3,12 @@
     peers.py ENGINE MODEL --threads N [--prompt 512] [--new 128] [--repeat 2]
     peers.py llama.cpp MODEL --perplexity IDS.json
 
-ENGINE: llama.cpp, openvino, ctranslate2 or transformers. Each repetition takes fresh random ids (so that a cache
+ENGINE: llama.cpp, openvino, ctranslate2, transformers, rwkv-bf16 or rwkv-f32. Each repetition takes fresh random ids (so that a cache
 of prefixes cannot help), processes the prompt, then decodes greedily; one unmeasured repetition comes first.
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -158,13 +159,53 @@ class Transformers:
         with torch.inference_mode():
             start = time.perf_counter()
             out = self.model(torch.tensor([ids]), use_cache=True, logits_to_keep=1)
+            kept = "state" if hasattr(out, "state") else "past_key_values"  # RWKV's is a state
             token = out.logits[0, -1].argmax()
             prefill = time.perf_counter() - start
             start = time.perf_counter()
             for _ in range(new):
-                out = self.model(token.view(1, 1), past_key_values=out.past_key_values)
+                out = self.model(token.view(1, 1), use_cache=True, **{kept: getattr(out, kept)})
                 token = out.logits[0, -1].argmax()
             return prefill, time.perf_counter() - start
+
+
+class Rwkv:
+    """The author's own package, in one of the precisions it computes in."""
+
+    precision = None
+
+    def __init__(self, model, threads):
+        os.environ["RWKV_JIT_ON"] = "1"
+        import importlib.metadata
+
+        import torch
+
+        torch.set_num_threads(threads)
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it loads
+            from rwkv.model import RWKV
+
+            self.model = RWKV(model=model.removesuffix(".pth"), strategy="cpu " + self.precision, verbose=False)
+        self.version = importlib.metadata.version("rwkv")
+        self.vocab_size = self.model.w["head.weight"].shape[-1]
+
+    def measure(self, ids, new):
+        start = time.perf_counter()
+        logits, state = self.model.forward(ids, None)
+        token = int(logits.argmax())
+        prefill = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in range(new):
+            logits, state = self.model.forward([token], state)
+            token = int(logits.argmax())
+        return prefill, time.perf_counter() - start
+
+
+class RwkvBf16(Rwkv):
+    precision = "bf16"
+
+
+class RwkvF32(Rwkv):
+    precision = "fp32"
 
 
 ENGINES = {
@@ -172,6 +213,8 @@ ENGINES = {
     "openvino": OpenVino,
     "ctranslate2": CTranslate2,
     "transformers": Transformers,
+    "rwkv-bf16": RwkvBf16,
+    "rwkv-f32": RwkvF32,
 }
 
 
