@@ -198,6 +198,7 @@ void add_chat(CLI::App& app, Run& run) {
       ->type_name("N");
   add_sampling_flags(*verb, flags->sampling);
   add_dtype_flag(*verb, flags->compute);
+  add_tokenizer_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);
   verb->footer(
       "At a terminal: arrow keys edit and recall lines, Ctrl-C stops an answer, Ctrl-D leaves; "

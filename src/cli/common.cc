@@ -14,7 +14,6 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/threads.h"
-#include "formats/gguf.h"
 
 namespace sumi::cli {
 
@@ -120,6 +119,12 @@ void add_dtype_flag(CLI::App& verb, ComputeFlags& flags) {
       ->type_name("TYPE");
 }
 
+void add_tokenizer_flag(CLI::App& verb, ComputeFlags& flags) {
+  verb.add_option("--tokenizer", flags.tokenizer,
+                  "Use the tokenizer of this file instead of the model's own")
+      ->type_name("FILE");
+}
+
 void set_threads(const ComputeFlags& flags) {
   if (flags.threads > 0) base::set_num_threads(flags.threads);
 }
@@ -130,6 +135,7 @@ OpenedModel open_model(const std::string& model, const ComputeFlags& flags) {
   if (flags.dtype == "f32") options.compute = models::ComputeType::f32;
   if (flags.dtype == "bf16") options.compute = models::ComputeType::bf16;
   base::Progress progress("loading the model");
+  options.tokenizer = flags.tokenizer;
   options.progress = [&](double fraction) { progress.update(fraction); };
   const auto start = Clock::now();
   OpenedModel opened;
@@ -141,7 +147,7 @@ OpenedModel open_model(const std::string& model, const ComputeFlags& flags) {
 std::unique_ptr<text::Tokenizer> open_model_tokenizer(const std::string& model) {
   const std::string path = models::resolve_model(model);
   if (!std::filesystem::is_directory(path))
-    return text::tokenizer_from_gguf(formats::GgufFile(path));
+    return models::open_file_tokenizer(path);
   return text::open_tokenizer(path);
 }
 

@@ -61,13 +61,15 @@ CLI::Validator at_least(Number low) {
       "");
 }
 
-// --threads and --dtype.
+// --threads, --dtype and --tokenizer.
 struct ComputeFlags {
   int threads = 0;  // 0: as many as the processors
   std::string dtype = "auto";
+  std::string tokenizer;  // a file; empty: the model's own
 };
 void add_threads_flag(CLI::App& verb, ComputeFlags& flags);
 void add_dtype_flag(CLI::App& verb, ComputeFlags& flags);
+void add_tokenizer_flag(CLI::App& verb, ComputeFlags& flags);
 void set_threads(const ComputeFlags& flags);
 
 // Opens a model, with a progress line if that takes long.

@@ -8,6 +8,7 @@
 #include "cli/verbs.h"
 #include "generate/beam_search.h"
 #include "generate/chat_session.h"
+#include "generate/saved_text.h"
 
 namespace sumi::cli {
 
@@ -17,6 +18,7 @@ constexpr int64_t kDefaultMaxTokens = 256;
 
 struct Flags {
   std::string model, prompt, prompt_file, prompt_ids;
+  std::string load_state, save_state;
   std::optional<int64_t> max_tokens;
   int64_t logprobs = -1;
   int64_t beams = 0, results = 1;  // beams 0: no beam search
@@ -47,9 +49,11 @@ void add_logprobs(const generate::GenerateResult& result, nlohmann::ordered_json
 
 std::vector<int32_t> prompt_ids(const Flags& flags, const std::string& text,
                                 const models::LanguageModelFiles& files) {
+  if (!flags.load_state.empty() && text.empty() && !flags.has_ids) return {};
   if (flags.has_ids) return parse_ids(flags.prompt_ids, "--prompt-ids");
   if (!files.tokenizer) fail("{}: the model has no tokenizer; use --prompt-ids", files.path);
-  if (!flags.chat) return files.tokenizer->encode(text);
+  const bool starts = flags.load_state.empty();  // else the text goes on
+  if (!flags.chat) return files.tokenizer->encode(text, {.add_special = starts});
   return generate::chat_prompt_ids({{"user", text}}, *files.tokenizer,
                                    generate::open_chat_template(*files.tokenizer, files.path));
 }
@@ -96,12 +100,14 @@ int run_beams(const Flags& flags, const models::LanguageModelFiles& files,
 }
 
 int run_generate(const Flags& flags, int prompts) {
-  if (prompts != 1)
+  if (prompts > 1 || (prompts == 0 && flags.load_state.empty()))
     throw CLI::RequiredError("exactly one of --prompt, --prompt-file and --prompt-ids");
   if (flags.chat && flags.has_ids)
     throw CLI::ValidationError("--chat", "needs a prompt as text, not --prompt-ids");
   if (flags.beams > 0 && (flags.logprobs >= 0 || !flags.stop.empty() || given(flags.sampling)))
     throw CLI::ValidationError("--beams", "goes with no sampling option, --stop or --logprobs");
+  if (flags.beams > 0 && !(flags.load_state.empty() && flags.save_state.empty()))
+    throw CLI::ValidationError("--beams", "goes with neither --load-state nor --save-state");
   if (flags.beams == 0 && flags.results > 1)
     throw CLI::ValidationError("--results", "needs --beams");
   if (flags.beams > 0 && flags.results > flags.beams)
@@ -124,7 +130,17 @@ int run_generate(const Flags& flags, int prompts) {
   options.stop_ids = flags.stop_ids;
   options.ignore_eos = flags.ignore_eos;
   options.logprobs = flags.logprobs;
-  const std::vector<int32_t> ids = prompt_ids(flags, text, files);
+  std::vector<int32_t> ids = prompt_ids(flags, text, files);
+  generate::Generator generator(*files.model, files.tokenizer.get());
+  if (!flags.save_state.empty()) files.model->model_identity();  // an Error if there is no saving
+  if (!flags.load_state.empty()) {
+    generate::SavedText saved = generate::load_text(flags.load_state, *files.model);
+    const auto known = saved.ids.begin() + saved.state->length();
+    generator.adopt(std::move(saved.state), {saved.ids.begin(), known});
+    ids.insert(ids.begin(), saved.ids.begin(), saved.ids.end());
+    if (ids.size() == generator.cached_ids().size())
+      fail("{}: all of the text was processed; a prompt must go on from it", flags.load_state);
+  }
   options.max_tokens = flags.max_tokens.value_or(std::min(
       kDefaultMaxTokens, generate::room_after(*files.model, static_cast<int64_t>(ids.size()))));
   if (flags.beams > 0) return run_beams(flags, files, ids, options.max_tokens);
@@ -134,7 +150,6 @@ int run_generate(const Flags& flags, int prompts) {
 
   catch_interrupts();
   double first_token_ms = 0;
-  generate::Generator generator(*files.model, files.tokenizer.get());
   const generate::GenerateResult result =
       generator.generate(ids, options, [&](const generate::StreamPiece& piece) {
         if (progress) {
@@ -149,6 +164,10 @@ int run_generate(const Flags& flags, int prompts) {
       });
   release_interrupts();
   progress.reset();
+  if (!flags.save_state.empty()) {
+    ids.insert(ids.end(), result.ids.begin(), result.ids.end());
+    generate::save_text(flags.save_state, *files.model, ids, generator.state());
+  }
   if (flags.json) {
     nlohmann::ordered_json object =
         result_json(result, options.sampling.seed, opened.load_ms, first_token_ms);
@@ -208,7 +227,15 @@ void add_generate(CLI::App& app, Run& run) {
                    "or when it cannot (never)")
       ->check(CLI::IsMember({"no", "yes", "never"}))
       ->type_name("WHEN");
+  verb->add_option("--load-state", flags->load_state,
+                   "Go on after the text of this file, without reading it again (RWKV); the prompt, "
+                   "if any, follows it")
+      ->type_name("FILE");
+  verb->add_option("--save-state", flags->save_state,
+                   "Write the text with the model's state to this file when done (RWKV)")
+      ->type_name("FILE");
   add_dtype_flag(*verb, flags->compute);
+  add_tokenizer_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);
   verb->add_option("--logprobs", flags->logprobs,
                    "With --json: the N best log-probabilities at each token, before sampling")
@@ -232,6 +259,8 @@ void add_generate(CLI::App& app, Run& run) {
       "--temperature 0\n"
       "  sumi generate org/name --chat --prompt \"Write a haiku\" --seed 1\n"
       "  sumi generate model.gguf --prompt \"Translate: Haus\" --beams 4 --results 2 --json\n"
+      "  sumi generate rwkv.pth --prompt-file book.txt --max-tokens 1 --save-state book.state\n"
+      "  sumi generate rwkv.pth --load-state book.state --prompt \"In short:\"\n"
       "  sumi generate folder --prompt-ids 1,2,3 --json --logprobs 5");
   verb->callback([=, &run] {
     const int prompts = (prompt->count() > 0) + (file->count() > 0) + (ids->count() > 0);

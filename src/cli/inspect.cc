@@ -9,6 +9,7 @@
 #include "cli/verbs.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
+#include "formats/torch_file.h"
 #include "formats/weights_folder.h"
 #include "models/language/outline.h"
 
@@ -68,6 +69,19 @@ Summary summarize(const std::string& path) {
     summary.format = torch ? "PyTorch folder" : "safetensors folder";
     return summary;
   }
+  if (formats::TorchFile::recognizes(path)) {
+    auto file = std::make_unique<formats::TorchFile>(path);
+    summary.format = "PyTorch file";
+    summary.architecture = "rwkv";
+    try {
+      summary.outline = models::outline(*file);
+    } catch (const Error& error) {
+      summary.architecture = "unknown";
+      summary.unsupported = error.what();
+    }
+    summary.source = std::move(file);
+    return summary;
+  }
   auto file = std::make_unique<formats::GgufFile>(path);
   summary.format = fmt::format("GGUF version {}", file->version());
   summary.architecture = file->get_string("general.architecture", "unknown");
@@ -114,7 +128,8 @@ nlohmann::ordered_json summary_json(const Summary& summary,
     const models::Outline& outline = summary.outline;
     object["context_length"] = outline.context;
     object["cache_bytes_per_token"] = outline.state_bytes_per_token;
-    object["memory_bytes"] = all.bytes + outline.state_bytes_per_token * outline.context;
+    object["memory_bytes"] =
+        all.bytes + outline.state_bytes + outline.state_bytes_per_token * outline.context;
     for (const auto& [name, parts] : {std::pair{"bf16", 2}, std::pair{"f32", 4}})
       object["weight_bytes_as"][name] = all.parameters * parts;
     object["vocab_size"] = outline.vocab_size;
@@ -155,9 +170,19 @@ void print_summary(const Summary& summary, const std::map<std::string, DtypeCoun
     line("memory", fmt::format("{} for the weights as stored, {} as bf16, {} as f32",
                                with_unit(static_cast<double>(all.bytes), "B"),
                                with_unit(2 * parameters, "B"), with_unit(4 * parameters, "B")));
-    line("", fmt::format("{} for each token kept, {} for a full context", with_unit(position, "B"),
-                         with_unit(position * static_cast<double>(outline.context), "B")));
-    line("context", fmt::format("{} tokens", outline.context));
+    if (outline.state_bytes > 0)
+      line("", fmt::format("{} for the state, whatever the length",
+                           with_unit(static_cast<double>(outline.state_bytes), "B")));
+    else
+      line("", fmt::format("{} for each token kept, {} for a full context",
+                           with_unit(position, "B"),
+                           with_unit(position * static_cast<double>(outline.context), "B")));
+    if (outline.state_bytes == 0)
+      line("context", fmt::format("{} tokens", outline.context));
+    else if (outline.context > 0)
+      line("context", fmt::format("no limit; trained with {} tokens", outline.context));
+    else
+      line("context", "no limit");
     line("vocabulary", fmt::format("{} tokens", outline.vocab_size));
     line("layers", outline.layers);
   }

@@ -66,6 +66,7 @@ void add_perplexity(CLI::App& app, Run& run) {
       ->check(at_least<int64_t>(2))
       ->type_name("N");
   add_dtype_flag(*verb, flags->compute);
+  add_tokenizer_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);
   verb->add_flag("--json", flags->json, "Print {\"nll\", \"perplexity\", \"tokens\", \"windows\"}");
   verb->footer(
