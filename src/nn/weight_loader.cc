@@ -159,7 +159,10 @@ Norm WeightLoader::norm(const WeightName& name, NormKind kind, int64_t n, bool b
 }
 
 Embedding WeightLoader::embedding(const WeightName& name, int64_t rows, int64_t columns) {
-  if (!options_.trainable) return Embedding(matrix(name, rows, columns));
+  if (!options_.trainable) {
+    used_.insert(name.file + ".weight");
+    return Embedding(matrix(name, rows, columns));
+  }
   Tensor table = dequantize(matrix(name, rows, columns));
   done(name.file + ".weight");
   return Embedding(parameter(name.parameter + ".weight", table));

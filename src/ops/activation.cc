@@ -80,10 +80,11 @@ Tensor gated(const Tensor& gate, const Tensor& up, Activation kind) {
   return out;
 }
 
-Tensor gated(const Tensor& gate_up, Activation kind) {
+Tensor gated(const Tensor& gate_up, Activation kind, GateHalf gate) {
   const int64_t width = check_rows("gated", "gate_up", gate_up), n = width / 2;
   if (width % 2 != 0)
     fail("gated: gate_up of shape {} has an odd last size", shape_string(gate_up.shape()));
+  const int64_t at = gate == GateHalf::first ? 0 : n, other = n - at;
   Shape shape = gate_up.shape();
   shape.back() = n;
   Tensor out = Tensor::empty(std::move(shape));
@@ -91,18 +92,19 @@ Tensor gated(const Tensor& gate_up, Activation kind) {
   float* to = out.f32();
   for_rows(row_count(gate_up, width), width, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
-      elementwise().gated(kind, from + r * width, from + r * width + n, to + r * n, n);
+      elementwise().gated(kind, from + r * width + at, from + r * width + other, to + r * n, n);
   });
   if (needs_record({&gate_up}))
     record(out, "gated", {gate_up},
-           [gate_up, kind, width, n](const Tensor& g) -> std::vector<Tensor> {
+           [gate_up, kind, width, n, at, other](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx = Tensor::empty(gate_up.shape());
              const float *x = gate_up.f32(), *dy = g.f32();
              float* result = dx.f32();
              for_rows(row_count(gate_up, width), width, [&](int64_t begin, int64_t end) {
                for (int64_t r = begin; r < end; ++r)
-                 elementwise().gated_backward(kind, x + r * width, x + r * width + n, dy + r * n,
-                                              result + r * width, result + r * width + n, n);
+                 elementwise().gated_backward(kind, x + r * width + at, x + r * width + other,
+                                              dy + r * n, result + r * width + at,
+                                              result + r * width + other, n);
              });
              return {dx};
            });

@@ -22,7 +22,8 @@ Tensor activation(const Tensor& x, Activation kind);
 // activation(gate) * up, as in arXiv:2002.05202: [..., N], [..., N] -> [..., N]
 Tensor gated(const Tensor& gate, const Tensor& up, Activation kind);
 
-// The same with both halves in one tensor, gate first: [..., 2N] -> [..., N]
-Tensor gated(const Tensor& gate_up, Activation kind);
+// The same with both halves in one tensor: [..., 2N] -> [..., N]
+enum class GateHalf { first, last };
+Tensor gated(const Tensor& gate_up, Activation kind, GateHalf gate = GateHalf::first);
 
 }  // namespace sumi::ops

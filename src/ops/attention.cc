@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/attention_blocks.h"
 #include "kernels/tile_matmul.h"
 #include "ops/common.h"
 
@@ -156,9 +157,45 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
   }
 }
 
+// Whether every query sees every key by the plain scaled product, as pictures do.
+bool plain(const AttentionOptions& o) {
+  return !o.causal && o.window == 0 && o.softcap == 0 && o.alibi_slopes.empty() &&
+         !o.distance_bias.defined();
+}
+
+void forward_plain(const Problem& p, const float* q, const float* k, const float* v, float* out,
+                   float* lse) {
+  const kernels::AttentionBlockKernels& kernels = kernels::attention_block_kernels();
+  const int64_t blocks = (p.queries + kernels.block - 1) / kernels.block;
+  // A head's blocks one after the other: its keys and values stay in the second cache.
+  for_rows(p.batch * p.heads * blocks, std::min(kernels.block, p.queries) * p.keys * p.size / 4,
+           [&](int64_t begin, int64_t end) {
+             std::vector<float> scratch(static_cast<size_t>(kernels.scratch_floats(p.size)));
+             for (int64_t item = begin; item < end; ++item) {
+               const int64_t t = item % blocks * kernels.block, h = item / blocks % p.heads;
+               const int64_t b = item / blocks / p.heads, kv = p.kv_offset(b, 0, h / p.group);
+               kernels.attend({.queries = std::min(kernels.block, p.queries - t),
+                               .keys = p.keys,
+                               .head_dim = p.size,
+                               .scale = p.options.scale,
+                               .q = q + p.q_offset(b, t, h),
+                               .q_row = p.q_row(),
+                               .k = k + kv,
+                               .v = v + kv,
+                               .kv_row = p.kv_row(),
+                               .out = out + p.q_offset(b, t, h),
+                               .out_row = p.q_row(),
+                               .log_sum_exp =
+                                   lse ? lse + (b * p.heads + h) * p.queries + t : nullptr,
+                               .scratch = scratch.data()});
+             }
+           });
+}
+
 // lse [B, H, T] or null.
 void forward(const Problem& p, const float* q, const float* k, const float* v, float* out,
              float* lse) {
+  if (plain(p.options)) return forward_plain(p, q, k, v, out, lse);
   const int64_t tiles = (p.queries + kTile - 1) / kTile, items = p.batch * p.heads * tiles;
   // A query of one head costs about 2 S D multiplications.
   const int64_t item_cost = std::min(kTile, p.queries) * p.keys * p.size / 4;

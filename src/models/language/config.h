@@ -25,6 +25,7 @@ class Config {
   }
 
   const std::string& file() const { return file_; }
+  const nlohmann::json& json() const { return object_; }
   bool has(const std::string& key) const { return formats::has_field(object_, key); }
   bool is_null(const std::string& key) const {  // written, as null
     return object_.contains(key) && object_.at(key).is_null();

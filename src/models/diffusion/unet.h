@@ -1,0 +1,98 @@
+// UNet2DConditionModel, the network of Stable Diffusion 1.x, 2.x, inpainting, the x4 upscaler and
+// SDXL (arXiv:2112.10752). Numerical reference: diffusers' unet_2d_condition.py.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "formats/tensor_source.h"
+#include "models/diffusion/unet_blocks.h"
+
+namespace sumi::models {
+
+// What a step gives a UNet or a ControlNet.
+struct UNetInput {
+  Tensor sample;                 // [B, H, W, in_channels]
+  std::vector<float> timesteps;  // one for all pictures, or B
+  Tensor context;                // the text, [B, T, context_dim]
+  std::vector<float> classes;    // class numbers or noise levels: one for all, or B
+  Tensor class_vectors;          // [B, projection_input], for ClassEmbedding::projection
+  Tensor time_condition;         // [B, time_condition_dim], or undefined
+  Tensor pooled_text;            // SDXL: [B, P]
+  std::vector<float> time_ids;   // SDXL: sizes and crop, 6 for each picture (or as the model has)
+};
+
+// What a ControlNet adds: to each skip, and to the middle.
+struct UNetResiduals {
+  std::vector<Tensor> down;
+  Tensor mid;
+  // Sums two nets' residuals.
+  void add(const UNetResiduals& other);
+};
+
+// The half that UNet and ControlNet share: from the sample to the middle.
+class UNetEncoder {
+ public:
+  UNetEncoder(nn::WeightLoader& loader, UNetConfig config);
+
+  const UNetConfig& config() const { return config_; }
+  // Checks the input's shapes (Error) and embeds the time and what joins it.
+  UNetStep prepare(const UNetInput& input) const;
+  Tensor conv_in(const Tensor& sample) const { return conv_in_(sample); }
+  // x after conv_in; skips gets x and every level's results.
+  Tensor run(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
+
+ private:
+  struct Mlp {
+    nn::Linear first, second;
+    Tensor operator()(const Tensor& x) const;
+  };
+  Mlp load_mlp(nn::WeightLoader& loader, const std::string& name, int64_t in) const;
+  Tensor sinusoids(const std::vector<float>& values, int64_t dim) const;
+  Tensor class_embedding(const UNetInput& input, int64_t batch) const;
+  Tensor text_time(const UNetInput& input, int64_t batch) const;
+
+  UNetConfig config_;
+  nn::Conv2d conv_in_;
+  Mlp time_, class_mlp_, added_;
+  nn::Linear time_condition_, text_projection_;
+  nn::Embedding class_table_;
+  std::vector<UNetBlock> down_;
+  std::vector<UNetBlock> mid_;  // one or none
+};
+
+class UNet {
+ public:
+  // Checks every name and shape. Throws Error naming file and field or tensor.
+  UNet(const Config& config, const formats::TensorSource& source, const nn::LoadOptions& options);
+  // unet/ of a diffusers folder: config.json and its weights.
+  static std::unique_ptr<UNet> open(const std::string& folder, const nn::LoadOptions& options);
+
+  // The predicted noise (or velocity, or sample) [B, H, W, out_channels]. Differentiable if loaded
+  // as trainable. residuals, if not null, come from ControlNets.
+  Tensor operator()(const UNetInput& input, const UNetResiduals* residuals = nullptr) const;
+
+  const UNetConfig& config() const { return encoder_.config(); }
+  const std::vector<std::pair<std::string, Tensor>>& parameters() const {
+    return parameters_.all();
+  }
+  size_t weight_bytes() const { return weight_bytes_; }
+  // For training: resnets and transformers run again in the backward instead of keeping what they
+  // computed.
+  void set_checkpointing(bool on) { checkpointing_ = on; }
+
+ private:
+  UNet(const Config& config, nn::WeightLoader loader);
+
+  UNetEncoder encoder_;
+  std::vector<UNetBlock> up_;
+  nn::GroupNorm norm_out_;
+  nn::Conv2d conv_out_;
+  nn::Parameters parameters_;
+  size_t weight_bytes_ = 0;
+  bool checkpointing_ = false;
+};
+
+}  // namespace sumi::models
