@@ -38,7 +38,7 @@ TEST(Cli, Version) {
 }
 
 TEST(Cli, EveryVerbHasHelpWithExamples) {
-  for (const char* verb : {"", "chat", "generate", "tokenize", "inspect", "perplexity", "bench"}) {
+  for (const char* verb : {"", "chat", "generate", "tokenize", "inspect", "perplexity", "image", "bench"}) {
     const Outcome outcome = run(std::string(verb) + " --help");
     EXPECT_EQ(outcome.code, 0);
     EXPECT_NE(outcome.out.find("Examples:\n  sumi "), std::string::npos) << verb;

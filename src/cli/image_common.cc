@@ -1,0 +1,156 @@
+#include "cli/image_common.h"
+
+#include <charconv>
+
+#include "formats/npy.h"
+
+namespace sumi::cli {
+
+namespace {
+
+// "FILE:VALUE" at the last colon, if `is_value` likes what follows it; else the whole and "".
+template <class IsValue>
+std::pair<std::string, std::string> split_last(const std::string& text, const IsValue& is_value) {
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 || !is_value(text.substr(colon + 1)))
+    return {text, ""};
+  return {text.substr(0, colon), text.substr(colon + 1)};
+}
+
+bool is_number(const std::string& text) {
+  double value = 0;
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
+  return error == std::errc() && stop == end && std::abs(value) <= 100;
+}
+
+// The i-th value of a flag that may be given once for all, once for each, or not at all.
+float value_of(const std::vector<double>& values, size_t i, float missing) {
+  if (values.empty()) return missing;
+  return static_cast<float>(values.size() == 1 ? values[0] : values[i]);
+}
+
+}  // namespace
+
+void add_image_flags(CLI::App& verb, ImageFlags& flags) {
+  const auto one = [](CLI::Option* option) {  // the last counts, so that --from-png can be changed
+    return option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  };
+  const auto text = [&](const char* name, std::string& value, const char* help, const char* type) {
+    return one(verb.add_option(name, value, help)->type_name(type));
+  };
+  text("MODEL,--model", flags.model, "Model: a diffusers folder", "MODEL");
+  text("--prompt", flags.prompt, "What to draw", "TEXT");
+  text("--negative-prompt", flags.negative_prompt, "What not to draw", "TEXT");
+  text("-o,--output", flags.output, "Picture to write: .png, .jpg or .webp", "FILE");
+  one(verb.add_option("--width", flags.width, "Pixels (default: the model's)"));
+  one(verb.add_option("--height", flags.height, "Pixels (default: the model's)"));
+  one(verb.add_option("--steps", flags.steps, "Steps from noise to picture")->capture_default_str())
+      ->check(in_range<int64_t>(1, 10000));
+  one(verb.add_option("--guidance-scale", flags.guidance_scale,
+                      "How strictly to follow the prompt; 1 or less: no guidance")
+          ->capture_default_str());
+  one(verb.add_option("--guidance-rescale", flags.guidance_rescale,
+                      "Restore this share of the contrast that guidance adds, 0 to 1"));
+  one(verb.add_option("--seed", flags.seed, "Start of the random numbers (default: any)"))
+      ->check(in_range<uint64_t>(0, 0xffffffffu));
+  one(verb.add_option("--count", flags.count, "Pictures, each with the next seed"))
+      ->check(in_range<int64_t>(1, 10000));
+  one(verb.add_option("--scheduler", flags.scheduler, "Noise schedule (default: the folder's)"))
+      ->check(CLI::IsMember(diffusion::scheduler_names()))
+      ->type_name("NAME");
+  one(verb.add_option("--eta", flags.eta, "Noise that DDIM adds, 0 to 1"))
+      ->check(in_range(0.0, 1.0));
+  one(verb.add_option("--clip-skip", flags.clip_skip,
+                      "Leave out the text encoder's last layers for the prompt"))
+      ->check(in_range<int64_t>(0, 1000));
+  text("--image", flags.image, "Picture to start from", "FILE");
+  one(verb.add_option("--strength", flags.strength,
+                      "How much of --image is made anew, 0 to 1 (default: 0.8, with a mask 1)"))
+      ->check(in_range(0.0, 1.0));
+  text("--mask", flags.mask, "White where --image is made anew", "FILE");
+  const auto many = [&](const char* name, auto& values, const char* help, const char* type) {
+    return verb.add_option(name, values, help)->type_name(type)->expected(1)->multi_option_policy(
+        CLI::MultiOptionPolicy::TakeAll);
+  };
+  many("--controlnet", flags.controlnets, "ControlNet; may be given several times", "FOLDER");
+  many("--condition", flags.conditions, "The picture that a ControlNet follows", "FILE");
+  many("--conditioning-scale", flags.conditioning_scales, "How strongly it follows (default: 1)",
+       "X");
+  many("--control-start", flags.control_starts, "Share of the steps before it begins", "X");
+  many("--control-end", flags.control_ends, "Share of the steps after which it ends", "X");
+  verb.add_flag("--guess-mode", flags.guess_mode, "ControlNets guess without a prompt");
+  many("--lora", flags.loras, "LoRA to merge, with a weight (default: 1)", "FILE[:WEIGHT]");
+  many("--embedding", flags.embeddings, "Learned embedding and the word for it", "FILE[:WORD]");
+  text("--init-latents", flags.init_latents, "Noise to begin with, .npy [1, C, h, w]", "FILE");
+  text("--save-latents", flags.save_latents, "Write the final latents, .npy", "FILE");
+  text("--preview", flags.preview, "Write a rough picture after each step", "FOLDER");
+  text("--from-png", flags.from_png, "Repeat a picture of Sumi's; other flags change it", "FILE");
+  verb.add_flag("--low-memory", flags.low_memory,
+                "Load parts when needed, release them after; decode in tiles");
+  verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
+  one(verb.add_option("--dtype", flags.compute.dtype, "f32 (auto), or bf16")->capture_default_str())
+      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
+      ->type_name("TYPE");
+  add_threads_flag(verb, flags.compute);
+  one(verb.get_option("--threads"));
+  verb.add_flag("--stats", flags.stats, "Print times and memory");
+  verb.add_flag("--json", flags.json, "Print one JSON object");
+}
+
+diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
+  using Compute = ops::PackedWeight::Compute;
+  diffusion::PictureModelOptions options;
+  options.compute = flags.compute.dtype == "bf16" ? Compute::bf16 : Compute::f32;
+  options.low_memory = flags.low_memory;
+  options.controlnets = flags.controlnets;
+  for (const std::string& lora : flags.loras) {
+    const auto [file, weight] = split_last(lora, is_number);
+    options.loras.emplace_back(file, weight.empty() ? 1.0f : std::stof(weight));
+  }
+  for (const std::string& embedding : flags.embeddings)
+    options.embeddings.push_back(split_last(embedding, [](const std::string& word) {
+      return !word.empty() && word.find('/') == std::string::npos;
+    }));
+  return options;
+}
+
+diffusion::PictureRequest picture_request(const ImageFlags& flags) {
+  diffusion::PictureRequest request;
+  request.prompt = flags.prompt;
+  request.negative_prompt = flags.negative_prompt;
+  request.width = flags.width;
+  request.height = flags.height;
+  request.steps = flags.steps;
+  request.guidance_scale = flags.guidance_scale;
+  request.guidance_rescale = flags.guidance_rescale;
+  request.clip_skip = flags.clip_skip;
+  request.scheduler = flags.scheduler;
+  request.eta = flags.eta;
+  request.strength = flags.strength ? *flags.strength : flags.mask.empty() ? 0.8 : 1.0;
+  request.guess_mode = flags.guess_mode;
+  request.tiled = flags.tiled || flags.low_memory;
+  if (!flags.image.empty()) request.image = formats::read_image(flags.image);
+  if (!flags.mask.empty()) request.mask = formats::read_image(flags.mask);
+  if (!flags.init_latents.empty()) request.init_latents = formats::read_npy(flags.init_latents);
+  if (flags.conditions.size() != flags.controlnets.size())
+    throw CLI::ValidationError("--condition",
+                               fmt::format("{} given for {} of --controlnet; expected one for each",
+                                           flags.conditions.size(), flags.controlnets.size()));
+  for (const auto& [name, values] :
+       {std::pair{"--conditioning-scale", &flags.conditioning_scales},
+        {"--control-start", &flags.control_starts},
+        {"--control-end", &flags.control_ends}})
+    if (values->size() > 1 && values->size() != flags.controlnets.size())
+      throw CLI::ValidationError(
+          name, fmt::format("{} given for {} of --controlnet; expected none, one, or one for each",
+                            values->size(), flags.controlnets.size()));
+  for (size_t i = 0; i < flags.conditions.size(); ++i)
+    request.controls.push_back({formats::read_image(flags.conditions[i]),
+                                value_of(flags.conditioning_scales, i, 1),
+                                value_of(flags.control_starts, i, 0),
+                                value_of(flags.control_ends, i, 1)});
+  return request;
+}
+
+}  // namespace sumi::cli

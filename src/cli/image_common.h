@@ -1,0 +1,32 @@
+// The flags of `sumi image`, and what they ask for.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cli/common.h"
+#include "diffusion/pipeline.h"
+
+namespace sumi::cli {
+
+struct ImageFlags {
+  std::string model, prompt, negative_prompt, output, scheduler, image, mask, init_latents, preview,
+      from_png, save_latents;
+  int64_t width = 0, height = 0, steps = 20, count = 1, clip_skip = 0;
+  double guidance_scale = 7.5, guidance_rescale = 0, eta = 0;
+  std::optional<double> strength;
+  std::optional<uint64_t> seed;
+  std::vector<std::string> controlnets, conditions, loras, embeddings;
+  std::vector<double> conditioning_scales, control_starts, control_ends;
+  bool guess_mode = false, low_memory = false, tiled = false, stats = false, json = false;
+  ComputeFlags compute;
+};
+
+void add_image_flags(CLI::App& verb, ImageFlags& flags);
+
+// Throw CLI::ValidationError or Error naming the flag.
+diffusion::PictureModelOptions model_options(const ImageFlags& flags);
+diffusion::PictureRequest picture_request(const ImageFlags& flags);  // reads pictures
+
+}  // namespace sumi::cli

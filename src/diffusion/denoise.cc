@@ -1,0 +1,143 @@
+#include "diffusion/denoise.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "diffusion/layout.h"
+#include "tensor/autograd.h"
+
+namespace sumi::diffusion {
+
+namespace {
+
+// torch.std: with n - 1.
+double deviation(const Tensor& x) {
+  double mean = 0, squares = 0;
+  for (int64_t i = 0; i < x.numel(); ++i) mean += x.f32()[i];
+  mean /= static_cast<double>(x.numel());
+  for (int64_t i = 0; i < x.numel(); ++i) {
+    const double d = x.f32()[i] - mean;
+    squares += d * d;
+  }
+  return std::sqrt(squares / static_cast<double>(x.numel() - 1));
+}
+
+// mask a + (1 - mask) b, the mask [1, 1, h, w] for all channels.
+Tensor mixed(const Tensor& mask, const Tensor& a, const Tensor& b) {
+  Tensor y = Tensor::empty(a.shape());
+  const int64_t pixels = mask.numel();
+  for (int64_t i = 0; i < y.numel(); ++i) {
+    const float m = mask.f32()[i % pixels];
+    y.f32()[i] = (1 - m) * b.f32()[i] + m * a.f32()[i];
+  }
+  return y;
+}
+
+bool active(const Control& control, size_t index, size_t total) {
+  const auto count = static_cast<double>(total);
+  return !(static_cast<double>(index) / count < control.start ||
+           static_cast<double>(index + 1) / count > control.end);
+}
+
+// Residuals of the text half alone, with zeros for the other.
+void add_empty_half(models::UNetResiduals& residuals) {
+  const auto widen = [](Tensor& x) { x = concat_first({Tensor::zeros(x.shape()), x}); };
+  for (Tensor& x : residuals.down) widen(x);
+  widen(residuals.mid);
+}
+
+class Denoiser {
+ public:
+  explicit Denoiser(const DenoiseJob& job) : job_(job), guided_(job.guidance.negative.defined()) {
+    context_ = guided_ ? concat_first({job.guidance.negative, job.guidance.text})
+                       : job.guidance.text;
+    if (job.inpainting.masked_latents.defined())
+      extra_ = concat_channels(
+          {to_nhwc(job.inpainting.mask), to_nhwc(job.inpainting.masked_latents)});
+  }
+
+  Tensor predict(const Tensor& sample, size_t index) const {
+    const Tensor one = to_nhwc(job_.scheduler->scale_model_input(sample, index));
+    models::UNetInput input;
+    input.timesteps = {job_.scheduler->timesteps()[index]};
+    input.context = context_;
+    input.sample = guided_ ? concat_first({one, one}) : one;
+    models::UNetResiduals residuals;
+    const bool controlled = add_controls(input, one, index, residuals);
+    if (extra_.defined())
+      input.sample = concat_channels(
+          {input.sample, guided_ ? concat_first({extra_, extra_}) : extra_});
+    const Tensor output =
+        to_nchw((*job_.unet)(input, controlled ? &residuals : nullptr));
+    if (!guided_) return output;
+    const Tensor without = output.rows(0, 1), with = output.rows(1, 1);
+    Tensor mix = Tensor::empty(with.shape());
+    for (int64_t i = 0; i < mix.numel(); ++i)
+      mix.f32()[i] =
+          without.f32()[i] + job_.guidance.scale * (with.f32()[i] - without.f32()[i]);
+    return job_.guidance.rescale > 0 ? rescaled(mix, with, job_.guidance.rescale) : mix;
+  }
+
+ private:
+  bool add_controls(models::UNetInput input, const Tensor& one, size_t index,
+                    models::UNetResiduals& sum) const {
+    const bool half = job_.guess_mode && guided_;
+    if (half) {
+      input.sample = one;
+      input.context = job_.guidance.text;
+    }
+    bool any = false;
+    for (const Control& control : job_.controls) {
+      if (!active(control, index - job_.first_step,
+                  job_.scheduler->timesteps().size() - job_.first_step))
+        continue;
+      const Tensor picture = input.sample.size(0) == 2
+                                 ? concat_first({control.picture, control.picture})
+                                 : control.picture;
+      const models::UNetResiduals residuals =
+          (*control.net)(input, picture, {control.scale, job_.guess_mode});
+      if (any)
+        sum.add(residuals);
+      else
+        sum = residuals;
+      any = true;
+    }
+    if (any && half) add_empty_half(sum);
+    return any;
+  }
+
+  const DenoiseJob& job_;
+  bool guided_;
+  Tensor context_, extra_;
+};
+
+}  // namespace
+
+Tensor rescaled(const Tensor& guided, const Tensor& text, float rescale) {
+  const double factor = deviation(text) / deviation(guided);
+  const auto whole = static_cast<float>(rescale * factor + (1 - rescale));
+  Tensor y = Tensor::empty(guided.shape());
+  for (int64_t i = 0; i < y.numel(); ++i) y.f32()[i] = whole * guided.f32()[i];
+  return y;
+}
+
+Tensor denoise(const DenoiseJob& job) {
+  const tensor::NoGrad no_grad;
+  const Denoiser denoiser(job);
+  const size_t total = job.scheduler->timesteps().size();
+  const Inpainting& inpainting = job.inpainting;
+  Tensor sample = job.sample;
+  for (size_t i = job.first_step; i < total; ++i) {
+    sample = job.scheduler->step(denoiser.predict(sample, i), i, sample, *job.generator);
+    if (inpainting.latents.defined()) {
+      const Tensor rest = i + 1 < total ? job.scheduler->add_noise(inpainting.latents,
+                                                                   inpainting.noise, i + 1)
+                                        : inpainting.latents;
+      sample = mixed(inpainting.mask, sample, rest);
+    }
+    if (job.after_step) job.after_step({i + 1 - job.first_step, total - job.first_step, &sample});
+  }
+  return sample;
+}
+
+}  // namespace sumi::diffusion

@@ -1,0 +1,78 @@
+// A diffusers folder (model_index.json) of Stable Diffusion: its parts, loaded when first asked for.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "diffusion/lora.h"
+#include "diffusion/prompt.h"
+#include "diffusion/scheduler.h"
+#include "models/diffusion/controlnet.h"
+#include "models/diffusion/unet.h"
+#include "models/diffusion/vae.h"
+#include "models/encoders/clip.h"
+#include "text/tokenizer.h"
+
+namespace sumi::diffusion {
+
+struct PictureModelOptions {
+  ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::f32;
+  bool low_memory = false;  // parts are released as soon as a picture's next stage begins
+  std::vector<std::pair<std::string, float>> loras;             // file, weight
+  std::vector<std::pair<std::string, std::string>> embeddings;  // file, word ("": the file's)
+  std::vector<std::string> controlnets;                         // folders
+};
+
+class PictureModel {
+ public:
+  // Reads configurations and headers, and checks that every part is there and of a known kind;
+  // loads no weights. Throws Error naming file and field.
+  PictureModel(const std::string& folder, const PictureModelOptions& options);
+
+  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  const models::UNetConfig& unet_config() const { return unet_config_; }
+  size_t controlnet_count() const { return controlnets_.size(); }
+  // Pixels per latent, in each direction.
+  int64_t factor() const { return factor_; }
+  // Width and height when nobody says another.
+  int64_t default_size() const { return sample_size_ * factor_; }
+  // The folder's scheduler, or the one of that name (see scheduler_names()) with its configuration.
+  std::unique_ptr<Scheduler> scheduler(const std::string& name = "") const;
+  // Whether the folder has a safety checker, which Sumi does not run.
+  bool has_safety_checker() const { return has_safety_checker_; }
+
+  const models::ClipText& text_encoder();
+  const Concepts& concepts();
+  const models::UNet& unet();
+  const models::ControlNet& controlnet(size_t index);
+  // With `encoder`, what was loaded without one is loaded again.
+  const models::Vae& vae(bool encoder);
+
+  // With low_memory: give up what the next stages do not need.
+  void text_done();
+  void denoising_done();
+
+ private:
+  std::unique_ptr<formats::TensorSource> open_part(const std::string& part) const;
+
+  std::string folder_;
+  PictureModelOptions options_;
+  nn::LoadOptions load_;
+  LoraSet loras_;
+  models::UNetConfig unet_config_;
+  nlohmann::json scheduler_config_;
+  int64_t factor_ = 8, sample_size_ = 64;
+  bool has_safety_checker_ = false, vae_has_encoder_ = false, concepts_read_ = false;
+  Concepts concepts_;
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  std::unique_ptr<models::ClipText> text_encoder_;
+  std::unique_ptr<models::UNet> unet_;
+  std::vector<std::unique_ptr<models::ControlNet>> controlnets_;
+  std::unique_ptr<models::Vae> vae_;
+};
+
+// Whether a path is such a folder.
+bool is_diffusers_folder(const std::string& path);
+
+}  // namespace sumi::diffusion
