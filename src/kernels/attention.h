@@ -8,7 +8,7 @@
 namespace sumi::kernels {
 
 inline constexpr int kAttentionPage = 64;   // positions in a page
-inline constexpr int kAttentionRows = 4;    // most query rows in one call
+inline constexpr int kAttentionRows = 8;    // most query rows in one call
 
 // Up to kAttentionRows query rows that read the same key/value head.
 struct CachedAttentionArgs {

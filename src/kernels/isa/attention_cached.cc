@@ -111,8 +111,17 @@ float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, f
   return sum_lanes(sum);
 }
 
+// Rows [row, row + kRows) of the call.
 template <int kRows>
-void attend(const CachedAttentionArgs& args) {
+void attend(CachedAttentionArgs args, int row) {
+  for (int r = 0; r < kRows && row > 0; ++r) {
+    args.q[r] = args.q[row + r];
+    args.out[r] = args.out[row + r];
+    args.first[r] = args.first[row + r];
+    args.last[r] = args.last[row + r];
+    args.slope[r] = args.slope[row + r];
+    args.bias[r] = args.bias[row + r];
+  }
   float* weights = args.scratch;
   float maximum[kRows], total[kRows], decay[kRows];
   int64_t first = args.first[0], last = args.last[0];
@@ -146,12 +155,23 @@ void attend(const CachedAttentionArgs& args) {
   }
 }
 
+// As many rows share a pass over the keys as there are registers for their sums.
 void cached(const CachedAttentionArgs& args) {
-  switch (args.rows) {
-    case 1: return attend<1>(args);
-    case 2: return attend<2>(args);
-    case 3: return attend<3>(args);
-    default: return attend<4>(args);
+  const int rows = static_cast<int>(args.rows);
+  int row = 0;
+#if defined(SUMI_AVX512)
+  if (rows == 8) return attend<8>(args, 0);
+  if (rows >= 6) {
+    attend<6>(args, 0);
+    row = 6;
+  }
+#endif
+  for (; rows - row >= 4; row += 4) attend<4>(args, row);
+  switch (rows - row) {
+    case 1: return attend<1>(args, row);
+    case 2: return attend<2>(args, row);
+    case 3: return attend<3>(args, row);
+    default: return;
   }
 }
 
