@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "text/charsmap.h"
 #include "text/regex.h"
 #include "text/unicode.h"
 
@@ -78,6 +79,58 @@ std::unique_ptr<Normalizer> make_replace(const Json& config, const std::string& 
   });
 }
 
+// The blocks that BERT's original code calls CJK characters. One range is short of what it means,
+// in tokenizers as well.
+bool is_bert_ideograph(char32_t c) {
+  return (c >= 0x3400 && c <= 0x4dbf) || (c >= 0x4e00 && c <= 0x9fff) ||
+         (c >= 0xf900 && c <= 0xfaff) || (c >= 0x20000 && c <= 0x2a6df) ||
+         (c >= 0x2a700 && c <= 0x2b81f) || (c >= 0x2b920 && c <= 0x2ceaf) ||
+         (c >= 0x2f800 && c <= 0x2fa1f);
+}
+
+// google-research/bert, tokenization.py: BasicTokenizer's cleaning.
+std::unique_ptr<Normalizer> make_bert(const Json& config, const std::string& where) {
+  const bool clean = optional_bool(config, "clean_text", true, where);
+  const bool ideographs = optional_bool(config, "handle_chinese_chars", true, where);
+  const bool lower = optional_bool(config, "lowercase", true, where);
+  const bool strip = optional_bool(config, "strip_accents", lower, where);
+  return from_function([=](std::string* text) {
+    std::string result;
+    for (size_t at = 0; at < text->size();) {
+      char32_t c = next_code_point(*text, &at);
+      const bool space = is_whitespace(c);
+      if (clean) {
+        // of the control characters, tab and the line ends are white space, others are dropped
+        if (c != '\t' && c != '\n' && c != '\r' && (c == 0xfffd || is_control(c))) continue;
+        if (space) c = ' ';
+      }
+      if (ideographs && is_bert_ideograph(c)) {
+        result += ' ';
+        append_utf8(&result, c);
+        result += ' ';
+      } else {
+        append_utf8(&result, c);
+      }
+    }
+    *text = std::move(result);
+    if (strip) {
+      const std::string decomposed = normalize(*text, NormalForm::nfd);
+      text->clear();
+      for (size_t at = 0; at < decomposed.size();) {
+        const char32_t c = next_code_point(decomposed, &at);
+        if (!is_nonspacing_mark(c)) append_utf8(text, c);
+      }
+    }
+    if (lower) *text = lowercase(*text);
+  });
+}
+
+std::unique_ptr<Normalizer> make_precompiled(const Json& config, const std::string& where) {
+  const Charsmap map(decode_base64(require_string(config, "precompiled_charsmap", where), where),
+                     where);
+  return from_function([map](std::string* text) { *text = normalize_precompiled(map, *text); });
+}
+
 }  // namespace
 
 std::unique_ptr<Normalizer> make_normalizer(const Json& config, const std::string& where) {
@@ -114,6 +167,8 @@ std::unique_ptr<Normalizer> make_normalizer(const Json& config, const std::strin
     });
   }
   if (type == "Replace") return make_replace(config, here);
+  if (type == "BertNormalizer") return make_bert(config, here);
+  if (type == "Precompiled") return make_precompiled(config, here);
   if (type == "Prepend") {
     const std::string prefix = require_string(config, "prepend", here);
     return from_function([prefix](std::string* text) {

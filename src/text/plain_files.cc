@@ -9,7 +9,10 @@
 #include <utility>
 
 #include "base/error.h"
+#include "text/model_files.h"
+#include "text/sentencepiece.h"
 #include "text/unicode.h"
+#include "text/word_piece.h"
 
 namespace sumi::text {
 namespace {
@@ -17,9 +20,11 @@ namespace {
 namespace fs = std::filesystem;
 
 // From transformers' models/auto/tokenization_auto.py.
-constexpr std::array<std::pair<std::string_view, const char*>, 15> kClassOfModel = {{
+constexpr std::array<std::pair<std::string_view, const char*>, 26> kClassOfModel = {{
+    {"baichuan", "BaichuanTokenizer"},
     {"bart", "RobertaTokenizer"},
     {"bert", "BertTokenizer"},
+    {"chatglm", "ChatGLMTokenizer"},
     {"clip", "CLIPTokenizer"},
     {"clip_text_model", "CLIPTokenizer"},
     {"codegen", "GPT2Tokenizer"},
@@ -28,11 +33,19 @@ constexpr std::array<std::pair<std::string_view, const char*>, 15> kClassOfModel
     {"gpt_bigcode", "GPT2Tokenizer"},
     {"gpt_neo", "GPT2Tokenizer"},
     {"gptj", "GPT2Tokenizer"},
+    {"internlm2", "InternLM2Tokenizer"},
+    {"llama", "LlamaTokenizer"},
+    {"mistral", "LlamaTokenizer"},
+    {"mt5", "T5Tokenizer"},
     {"opt", "GPT2Tokenizer"},
     {"phi", "GPT2Tokenizer"},
+    {"qwen", "QWenTokenizer"},
     {"qwen2", "Qwen2Tokenizer"},
     {"qwen3", "Qwen2Tokenizer"},
     {"roberta", "RobertaTokenizer"},
+    {"t5", "T5Tokenizer"},
+    {"umt5", "T5Tokenizer"},
+    {"xlm-roberta", "XLMRobertaTokenizer"},
 }};
 
 // openai/CLIP, clip/simple_tokenizer.py.
@@ -91,8 +104,7 @@ PlainFiles read_byte_level(const fs::path& folder, const std::string& tokenizer_
   if (tokenizer_class == "CLIPTokenizer") {
     model["end_of_word_suffix"] = "</w>";
     model["unk_token"] = token_member(tokens, "unk_token", config_name).value_or("");
-    const Json spaces = {
-        {"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}};
+    const Json spaces = {{"type", "Replace"}, {"pattern", {{"Regex", "\\s+"}}}, {"content", " "}};
     result["normalizer"] = {{"type", "Sequence"},
                             {"normalizers", {{{"type", "NFC"}}, spaces, {{"type", "Lowercase"}}}}};
     bytes_only["use_regex"] = true;
@@ -116,6 +128,50 @@ PlainFiles read_byte_level(const fs::path& folder, const std::string& tokenizer_
   return files;
 }
 
+// BERT's vocab.txt: a token a line, its id the number of lines before.
+PlainFiles read_word_pieces(const fs::path& folder, const std::string& tokenizer_class,
+                            const Json& config, const Json& tokens) {
+  PlainFiles files;
+  files.name = (folder / "vocab.txt").string();
+  if (tokenizer_class != "BertTokenizer") {
+    fail("{}: of tokenizer class \"{}\": Sumi reads those of BertTokenizer", files.name,
+         tokenizer_class);
+  }
+  const std::string config_name = (folder / "tokenizer_config.json").string();
+  const std::string text = formats::read_text_file(files.name);
+  if (!is_valid_utf8(text)) fail("{}: not UTF-8", files.name);
+  TokenTable table;
+  int64_t id = 0;
+  for (size_t begin = 0; begin < text.size(); ++id) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    std::string line = text.substr(begin, end - begin);
+    begin = end + 1;
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!table.insert(line, id)) fail("{}: line {}: \"{}\" occurs twice", files.name, id + 1, line);
+  }
+  const auto name_of = [&](const char* key) {
+    const auto token = token_member(tokens, key, config_name);
+    if (!token || table.find(*token) < 0) fail("{}: {} is not in it", files.name, key);
+    return *token;
+  };
+  const auto id_of = [&](const std::string& token) { return table.find(token); };
+  const std::string unknown = name_of("unk_token");
+  Json normalizer = {
+      {"type", "BertNormalizer"},
+      {"handle_chinese_chars", optional_bool(config, "tokenize_chinese_chars", true, config_name)},
+      {"lowercase", optional_bool(config, "do_lower_case", true, config_name)}};
+  if (const Json* strip = find_field(config, "strip_accents")) normalizer["strip_accents"] = *strip;
+  files.description = {
+      {"normalizer", normalizer},
+      {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
+      {"decoder", {{"type", "WordPiece"}}},
+      {"post_processor", around_template({name_of("cls_token")}, {name_of("sep_token")}, id_of)}};
+  WordPieceOptions options;
+  options.unknown = unknown;
+  files.parts.model = std::make_unique<WordPiece>(std::move(table), options, files.name);
+  return files;
+}
+
 }  // namespace
 
 std::optional<std::string> token_member(const Json& config, const char* key,
@@ -130,7 +186,8 @@ std::string tokenizer_class(const std::string& folder, const Json& config) {
   const fs::path base(folder);
   std::string name =
       optional_string(config, "tokenizer_class", "", (base / "tokenizer_config.json").string());
-  if (name.size() > 4 && name.compare(name.size() - 4, 4, "Fast") == 0) name.resize(name.size() - 4);
+  if (name.size() > 4 && name.compare(name.size() - 4, 4, "Fast") == 0)
+    name.resize(name.size() - 4);
   if (!name.empty()) return name == "BartTokenizer" ? "RobertaTokenizer" : name;
   const std::string model_name = (base / "config.json").string();
   if (!formats::file_exists(model_name)) return "";
@@ -142,7 +199,7 @@ std::string tokenizer_class(const std::string& folder, const Json& config) {
   return "";
 }
 
-Json default_tokens(const std::string& tokenizer_class) {
+Json default_tokens(const std::string& folder, const std::string& tokenizer_class) {
   if (tokenizer_class == "CLIPTokenizer") {
     return {{"bos_token", "<|startoftext|>"},
             {"eos_token", "<|endoftext|>"},
@@ -159,18 +216,46 @@ Json default_tokens(const std::string& tokenizer_class) {
             {"unk_token", "<|endoftext|>"},
             {"pad_token", "<|endoftext|>"}};
   }
-  if (tokenizer_class == "RobertaTokenizer") {
-    return {{"bos_token", "<s>"},   {"eos_token", "</s>"},  {"sep_token", "</s>"},
-            {"cls_token", "<s>"},   {"unk_token", "<unk>"}, {"pad_token", "<pad>"},
+  if (tokenizer_class == "RobertaTokenizer" || tokenizer_class == "XLMRobertaTokenizer") {
+    return {{"bos_token", "<s>"},    {"eos_token", "</s>"},  {"sep_token", "</s>"},
+            {"cls_token", "<s>"},    {"unk_token", "<unk>"}, {"pad_token", "<pad>"},
             {"mask_token", "<mask>"}};
   }
+  if (tokenizer_class == "BertTokenizer") {
+    return {{"unk_token", "[UNK]"},
+            {"sep_token", "[SEP]"},
+            {"pad_token", "[PAD]"},
+            {"cls_token", "[CLS]"},
+            {"mask_token", "[MASK]"}};
+  }
+  if (tokenizer_class == "T5Tokenizer") {
+    return {{"eos_token", "</s>"}, {"unk_token", "<unk>"}, {"pad_token", "<pad>"}};
+  }
+  if (tokenizer_class == "QWenTokenizer") return {{"eos_token", "<|endoftext|>"}};
+  constexpr std::array kSentencePiece = {"LlamaTokenizer", "CodeLlamaTokenizer",
+                                         "BaichuanTokenizer", "InternLM2Tokenizer",
+                                         "InternLMTokenizer"};
+  if (std::find(kSentencePiece.begin(), kSentencePiece.end(), tokenizer_class) !=
+      kSentencePiece.end()) {
+    const std::string model = (fs::path(folder) / "tokenizer.model").string();
+    if (formats::file_exists(model) && !is_sentencepiece(formats::read_text_file(model))) {
+      return {{"bos_token", "<|begin_of_text|>"}, {"eos_token", "<|end_of_text|>"}};  // LLaMA 3
+    }
+    return {{"bos_token", "<s>"}, {"eos_token", "</s>"}, {"unk_token", "<unk>"}};
+  }
+  if (tokenizer_class == "ChatGLMTokenizer") return {{"eos_token", "</s>"}, {"unk_token", "<unk>"}};
   return Json::object();
 }
 
 std::string find_plain_vocabulary(const std::string& folder) {
   const fs::path base(folder);
   const auto has = [&](const char* file) { return formats::file_exists((base / file).string()); };
-  return has("vocab.json") && has("merges.txt") ? "vocab.json" : "";
+  if (has("vocab.json") && has("merges.txt")) return "vocab.json";
+  for (const char* name : {kRwkvVocabulary, "vocab.txt", "spiece.model", "sentencepiece.bpe.model",
+                           "tokenizer.model", "ice_text.model", "qwen.tiktoken"}) {
+    if (has(name)) return name;
+  }
+  return "";
 }
 
 PlainFiles read_plain_files(const std::string& folder, const std::string& tokenizer_class,
@@ -186,7 +271,15 @@ PlainFiles read_plain_files(const std::string& folder, const std::string& tokeni
     fail("{}: vocab.json and merges.txt of tokenizer class \"{}\": Sumi reads those of {}", folder,
          tokenizer_class, fmt::join(kByteLevel, ", "));
   }
-  fail("{}: no tokenizer.json, nor vocab.json with merges.txt", folder);
+  if (vocabulary == "vocab.txt") return read_word_pieces(base, tokenizer_class, config, tokens);
+  if (!vocabulary.empty()) {
+    const std::string path = (base / vocabulary).string();
+    const std::string bytes = formats::read_text_file(path);
+    return is_sentencepiece(bytes) ? read_sentencepiece_files(bytes, path, tokenizer_class, config)
+                                   : read_tiktoken_files(bytes, path, tokenizer_class, config);
+  }
+  fail("{}: no tokenizer.json, vocab.json with merges.txt, vocab.txt, .model, qwen.tiktoken or {}",
+       folder, kRwkvVocabulary);
 }
 
 }  // namespace sumi::text

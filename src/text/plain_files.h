@@ -6,15 +6,18 @@
 #include <optional>
 #include <string>
 
-#include "text/bpe.h"
 #include "text/json_field.h"
+#include "text/tokenizer_json.h"
 
 namespace sumi::text {
 
+// Has its own class, text/world_tokenizer.h.
+inline constexpr const char* kRwkvVocabulary = "rwkv_vocab_v20230424.txt";
+
 struct PlainFiles {
-  Json description;                   // has no "model" if `model` is given
-  std::unique_ptr<TokenModel> model;  // or null
-  std::string name;                   // of the vocabulary's file, for errors
+  Json description;  // without what `parts` gives
+  TokenizerParts parts;
+  std::string name;  // of the vocabulary's file, for errors
 };
 
 // A special token is a string, or an object with "content".
@@ -26,7 +29,7 @@ std::optional<std::string> token_member(const Json& config, const char* key,
 std::string tokenizer_class(const std::string& folder, const Json& config);
 
 // The special tokens that the files leave to the class: {"bos_token": "<s>", ...}.
-Json default_tokens(const std::string& tokenizer_class);
+Json default_tokens(const std::string& folder, const std::string& tokenizer_class);
 
 // The vocabulary's file that read_plain_files would read; "" if there is none.
 std::string find_plain_vocabulary(const std::string& folder);

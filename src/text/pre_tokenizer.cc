@@ -313,6 +313,12 @@ std::unique_ptr<PreTokenizer> make_pre_tokenizer(const Json& config, const std::
                     is_punctuation);
   }
   if (type == "Whitespace") return std::make_unique<WhitespacePreTokenizer>();
+  if (type == "BertPreTokenizer") {
+    std::vector<std::unique_ptr<PreTokenizer>> steps;
+    steps.push_back(split_at(Behavior::removed, is_whitespace));
+    steps.push_back(split_at(Behavior::isolated, is_punctuation));
+    return std::make_unique<SequencePreTokenizer>(std::move(steps));
+  }
   if (type == "WhitespaceSplit") return split_at(Behavior::removed, is_whitespace);
   fail("{}: unknown pre-tokenizer type {}", where, type);
 }

@@ -147,6 +147,13 @@ bool class_adds_tokens(const std::string& name) {
   return std::find(kClasses.begin(), kClasses.end(), name) != kClasses.end();
 }
 
+// Classes that put BOS first unless add_bos_token says otherwise.
+bool class_adds_bos(const std::string& name) {
+  constexpr std::array kClasses = {"LlamaTokenizer", "CodeLlamaTokenizer", "BaichuanTokenizer",
+                                   "InternLMTokenizer", "InternLM2Tokenizer"};
+  return std::find(kClasses.begin(), kClasses.end(), name) != kClasses.end();
+}
+
 }  // namespace
 
 bool has_tokenizer(const std::string& folder) {
@@ -171,8 +178,11 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   const std::string json_name = (base / "tokenizer.json").string();
   const bool has_json = formats::file_exists(json_name);
   const Json tokens =
-      special_tokens(config, map, has_json ? Json::object() : default_tokens(class_name));
+      special_tokens(config, map, has_json ? Json::object() : default_tokens(folder, class_name));
   PlainFiles files;
+  if (!has_json && find_plain_vocabulary(folder) == kRwkvVocabulary) {
+    return open_tokenizer_file((base / kRwkvVocabulary).string());
+  }
   if (has_json) {
     files.name = json_name;
     files.description = formats::read_json_file(json_name);
@@ -182,7 +192,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   merge_added_tokens(&files.description, config, config_name);
   if (!has_json) add_named_tokens(&files.description, base, tokens, config, map);
   auto tokenizer =
-      std::make_unique<JsonTokenizer>(files.description, files.name, std::move(files.model));
+      std::make_unique<JsonTokenizer>(files.description, files.name, std::move(files.parts));
 
   const auto id_of = [&](const char* key) -> std::optional<int32_t> {
     const auto token = token_member(tokens, key, config_name);
@@ -194,10 +204,12 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   tokenizer->unk_id = id_of("unk_token");
   tokenizer->pad_id = id_of("pad_token");
 
-  if ((!has_json || class_adds_tokens(class_name)) &&
-      (find_field(config, "add_bos_token") || find_field(config, "add_eos_token"))) {
+  const bool flags = find_field(config, "add_bos_token") || find_field(config, "add_eos_token");
+  const bool bos_by_default = !has_json && class_adds_bos(class_name);
+  if ((flags && (!has_json || class_adds_tokens(class_name))) || bos_by_default) {
     std::vector<int32_t> before, after;
-    const bool add_bos = optional_bool(config, "add_bos_token", has_json, config_name);
+    const bool add_bos =
+        optional_bool(config, "add_bos_token", has_json || bos_by_default, config_name);
     const bool add_eos = optional_bool(config, "add_eos_token", false, config_name);
     if (add_bos && tokenizer->bos_id) before.push_back(*tokenizer->bos_id);
     if (add_eos && tokenizer->eos_id) after.push_back(*tokenizer->eos_id);

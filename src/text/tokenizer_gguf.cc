@@ -25,8 +25,8 @@ TokenTable read_tokens(const formats::GgufFile& file) {
   table.reserve(tokens.size());
   for (size_t id = 0; id < tokens.size(); ++id) {
     // Empty texts stand for ids that are not used; llama.cpp gives them this name.
-    std::string text = tokens[id].empty() ? "[EMPTY_" + std::to_string(id) + "]"
-                                          : std::string(tokens[id]);
+    std::string text =
+        tokens[id].empty() ? "[EMPTY_" + std::to_string(id) + "]" : std::string(tokens[id]);
     if (!is_valid_utf8(text)) {
       fail("{}: tokenizer.ggml.tokens: token {} is not UTF-8", file.describe(), id);
     }
@@ -126,8 +126,9 @@ GgufTokenizer::GgufTokenizer(const formats::GgufFile& file) : name_(file.describ
       }
     }
     const int64_t unknown = file.get_int(key("unknown_token_id"), 0);
-    const int32_t unknown_id = table.has(unknown) ? static_cast<int32_t>(unknown) : -1;
-    model_ = std::make_unique<Spm>(std::move(table), std::move(scores), unknown_id, name_);
+    SpmOptions options;
+    options.unknown = table.has(unknown) ? static_cast<int32_t>(unknown) : -1;
+    model_ = std::make_unique<Spm>(std::move(table), std::move(scores), std::move(options), name_);
     escape_spaces_ = true;
     adds_bos = true;
   } else {

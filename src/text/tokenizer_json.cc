@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "text/unicode.h"
+#include "text/unigram.h"
+#include "text/word_piece.h"
 
 namespace sumi::text {
 namespace {
@@ -63,12 +65,7 @@ MergeTable read_merges(const Json& model, const TokenTable& table, const std::st
   return merges;
 }
 
-std::unique_ptr<TokenModel> make_model(const Json& config, const std::string& name) {
-  const Json& model = require_field(config, "model", name);
-  const std::string type = optional_string(
-      model, "type", model.contains("merges") ? "BPE" : "(missing)", name + " model");
-  if (type != "BPE") fail("{}: unknown model type {}", name, type);
-  const std::string where = name + " model BPE";
+std::unique_ptr<TokenModel> make_bpe(const Json& model, const std::string& where) {
   if (const Json* dropout = find_field(model, "dropout")) {
     if (!dropout->is_number() || dropout->get<double>() != 0) {
       fail("{}: dropout: expected null, found {}", where, dropout->dump());
@@ -86,15 +83,72 @@ std::unique_ptr<TokenModel> make_model(const Json& config, const std::string& na
   return std::make_unique<Bpe>(std::move(table), std::move(merges), std::move(options), where);
 }
 
+std::unique_ptr<TokenModel> make_word_piece(const Json& model, const std::string& where) {
+  WordPieceOptions options;
+  options.unknown = optional_string(model, "unk_token", options.unknown, where);
+  options.continuing_prefix =
+      optional_string(model, "continuing_subword_prefix", options.continuing_prefix, where);
+  const int64_t longest = optional_int(model, "max_input_chars_per_word", 100, where);
+  if (longest < 1 || longest > 10000) {
+    fail("{}: max_input_chars_per_word: expected 1 to 10000, found {}", where, longest);
+  }
+  options.longest_word = static_cast<size_t>(longest);
+  return std::make_unique<WordPiece>(read_vocabulary(model, where), std::move(options), where);
+}
+
+// "vocab" is a list of [token, score]; a token's place is its id.
+std::unique_ptr<TokenModel> make_unigram(const Json& model, const std::string& where) {
+  const Json& list = require_array(model, "vocab", where);
+  TokenTable table;
+  table.reserve(list.size());
+  std::vector<double> scores;
+  for (const Json& item : list) {
+    const size_t id = scores.size();
+    if (!item.is_array() || item.size() != 2 || !item[0].is_string() || !item[1].is_number()) {
+      fail("{}: vocab: entry {}: expected [token, score]", where, id);
+    }
+    scores.push_back(item[1].get<double>());
+    if (!table.insert(item[0].get<std::string>(), static_cast<int64_t>(id))) {
+      fail("{}: vocab: entry {}: token \"{}\" occurs twice, or there are too many", where, id,
+           item[0].get<std::string>());
+    }
+  }
+  UnigramOptions options;
+  const int64_t unknown = optional_int(model, "unk_id", -1, where);
+  if (unknown < -1 || unknown >= table.size()) {
+    fail("{}: unk_id {} is not in the vocabulary of {}", where, unknown, table.size());
+  }
+  options.unknown = static_cast<int32_t>(unknown);
+  options.byte_fallback = optional_bool(model, "byte_fallback", false, where);
+  return std::make_unique<Unigram>(std::move(table), std::move(scores), std::move(options), where);
+}
+
+std::unique_ptr<TokenModel> make_model(const Json& config, const std::string& name) {
+  const Json& model = require_field(config, "model", name);
+  std::string type = optional_string(model, "type", "", name + " model");
+  if (type.empty()) {  // older files do not name it
+    type = model.contains("merges")                      ? "BPE"
+           : model.contains("unk_id")                    ? "Unigram"
+           : model.contains("continuing_subword_prefix") ? "WordPiece"
+                                                         : "(missing)";
+  }
+  const std::string where = name + " model " + type;
+  if (type == "BPE") return make_bpe(model, where);
+  if (type == "WordPiece") return make_word_piece(model, where);
+  if (type == "Unigram") return make_unigram(model, where);
+  fail("{}: unknown model type {}", name, type);
+}
+
 }  // namespace
 
-JsonTokenizer::JsonTokenizer(const Json& config, const std::string& name,
-                             std::unique_ptr<TokenModel> model)
-    : name_(name), model_(model ? std::move(model) : make_model(config, name)) {
+JsonTokenizer::JsonTokenizer(const Json& config, const std::string& name, TokenizerParts parts)
+    : name_(name),
+      model_(parts.model ? std::move(parts.model) : make_model(config, name)),
+      pre_tokenizer_(std::move(parts.pre_tokenizer)) {
   if (const Json* value = find_field(config, "normalizer")) {
     normalizer_ = make_normalizer(*value, name + " normalizer");
   }
-  if (const Json* value = find_field(config, "pre_tokenizer")) {
+  if (const Json* value = find_field(config, "pre_tokenizer"); value && !pre_tokenizer_) {
     pre_tokenizer_ = make_pre_tokenizer(*value, name + " pre_tokenizer");
   }
   if (const Json* value = find_field(config, "decoder")) {
@@ -142,6 +196,8 @@ void JsonTokenizer::read_added_tokens(const Json& config) {
       normalizer_->apply(&pattern);
       if (pattern != token.content) normalized_texts_[token.id] = pattern;
     }
+    // Only descriptions that Sumi makes of other files have this field.
+    if (!optional_bool(item, "found_in_text", true, where)) continue;
     (token.normalized ? normalized_matcher_ : raw_matcher_).add(token, std::move(pattern));
   }
 }

@@ -21,12 +21,16 @@ namespace sumi::text {
 // vocabulary lacks, mostly for padding.
 constexpr int64_t kOfTheModel = INT64_MIN;
 
+// What a description cannot say; null: the description says it.
+struct TokenizerParts {
+  std::unique_ptr<TokenModel> model;
+  std::unique_ptr<PreTokenizer> pre_tokenizer;
+};
+
 // "truncation" and "padding" are not applied: they belong to training.
 class JsonTokenizer : public Tokenizer {
  public:
-  // With a model, `config` needs no "model".
-  JsonTokenizer(const Json& config, const std::string& name,
-                std::unique_ptr<TokenModel> model = nullptr);
+  JsonTokenizer(const Json& config, const std::string& name, TokenizerParts parts = {});
 
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const override;
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override;

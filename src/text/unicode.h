@@ -32,6 +32,8 @@ bool is_whitespace(char32_t code_point);   // property White_Space
 bool is_number(char32_t code_point);       // general category N
 bool is_punctuation(char32_t code_point);  // general category P, or ASCII punctuation
 bool is_mark(char32_t code_point);         // general category M
+bool is_nonspacing_mark(char32_t code_point);  // general category Mn
+bool is_control(char32_t code_point);          // general category Cc, Cf or Co
 bool is_word(char32_t code_point);         // letters, marks, digits, connectors, joiners
 
 enum class NormalForm { nfc, nfd, nfkc, nfkd };

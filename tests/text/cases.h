@@ -68,6 +68,7 @@ inline void check_cases(const Tokenizer& tokenizer, const Json& expected) {
     EXPECT_EQ(tokenizer.encode(texts[i], {.add_special = false}), plain)
         << "text " << i << ": \"" << texts[i] << "\"";
     EXPECT_EQ(tokenizer.encode(texts[i]), with_special) << "text " << i;
+    if (expected["decoded"][i].is_boolean()) continue;  // not compared
     const std::string text = expected["decoded"][i].is_null()
                                  ? repair_utf8(texts[i])
                                  : expected["decoded"][i].get<std::string>();

@@ -10,10 +10,14 @@ texts.json: the texts, as hexadecimal bytes (some are not UTF-8).
   random: pairs of ids and their decoded text, all of it UTF-8, with special tokens
 """
 
+import io
 import json
 import random
+import tempfile
 from pathlib import Path
 
+import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors,
                         trainers)
 
@@ -166,6 +170,63 @@ def characters(pre, normalizer=None, **model):
     return tokenizer
 
 
+def charsmap():
+    """A small precompiled_charsmap, built by sentencepiece: NFKC of a few characters, of pairs, and dropped ones."""
+    rules = {chr(point): chr(point - 0xfee0) for point in range(0xff01, 0xff5f)}
+    rules |= {"\uff76": "\u30ab", "\uff76\uff9e": "\u30ac", "e\u0301": "é", "a\u0300": "à", "\ufb03": "ffi", "\ufb01": "fi",
+              "\u2460": "1", "\u3000": " ", "\t": " ", "\n": " ", "\r": " ", "\xa0": " ", "\u200b": "", "\u200d": "",
+              "\u1e9b\u0323": "\u1e69", "\u212b": "Å", "½": "1⁄2", "\u3300": "アパート", "\u0e33": "\u0e4d\u0e32"}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rules.tsv"
+        hexadecimal = lambda text: " ".join(f"{ord(character):X}" for character in text)
+        path.write_text("".join(f"{hexadecimal(key)}\t{hexadecimal(value)}\n" for key, value in rules.items()))
+        return sentence_piece_model("unigram", normalization_rule_tsv=str(path)).normalizer_spec.precompiled_charsmap
+
+
+def sentence_piece_model(kind, **options):
+    """A model that sentencepiece trains, as a protocol buffer."""
+    file = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(CORPUS), model_writer=file, model_type=kind, minloglevel=2,
+        **{"vocab_size": 330, "hard_vocab_limit": False, "normalization_rule_name": "identity", **options})
+    model = sentencepiece_model_pb2.ModelProto()
+    model.ParseFromString(file.getvalue())
+    return model
+
+
+def word_piece(lowercase):
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]", max_input_chars_per_word=40))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    tokenizer.train_from_iterator(CORPUS, trainers.WordPieceTrainer(vocab_size=460, special_tokens=special, show_progress=False))
+    tokenizer.decoder = decoders.WordPiece(cleanup=lowercase)
+    tokenizer.post_processor = processors.TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)])
+    return tokenizer
+
+
+def unigram(pre, normalizer=None, fallback=False):
+    special = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] * fallback
+    tokenizer = Tokenizer(models.Unigram())
+    tokenizer.pre_tokenizer = pre
+    if normalizer:
+        tokenizer.normalizer = normalizer
+    tokenizer.train_from_iterator([text for text in CORPUS if len(text.encode()) < 2 * len(text)], trainers.UnigramTrainer(
+        vocab_size=320, special_tokens=special, unk_token="<unk>", show_progress=False))
+    data = json.loads(tokenizer.to_str())
+    data["model"]["byte_fallback"] = fallback
+    data["added_tokens"] = [token for token in data["added_tokens"] if token["id"] < 3]
+    vocabulary = [[piece, round(score, 3)] for piece, score in data["model"]["vocab"]]
+    known = {piece for piece, score in vocabulary}
+    # Ties, and a token that only joined unknown characters spell.
+    vocabulary += [[piece, -9.0] for piece in ["aa", "aaa", "aaaa", "ab", "ba", "bab"] if piece not in known] + [["⇥⇥", -99.0]]
+    data["model"]["vocab"] = vocabulary
+    tokenizer = Tokenizer.from_str(json.dumps(data))
+    tokenizer.decoder = decoders.Metaspace()
+    tokenizer.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 2)])
+    return tokenizer
+
+
 def tokenizers():
     byte = pre_tokenizers.ByteLevel
     yield "gpt2", byte_level(byte(add_prefix_space=False))
@@ -216,6 +277,14 @@ def tokenizers():
     prefixed.decoder = decoders.WordPiece(prefix="##", cleanup=True)
     prefixed.post_processor = processors.BertProcessing(("<|endoftext|>", 1), ("<unk>", 0))
     yield "word_prefix", prefixed
+    yield "bert_uncased", word_piece(True)
+    yield "bert_cased", word_piece(False)
+    metaspace = pre_tokenizers.Metaspace
+    yield "unigram", unigram(metaspace(prepend_scheme="always"))
+    yield "unigram_first", unigram(metaspace(prepend_scheme="first", split=False))
+    yield "unigram_bytes", unigram(metaspace(prepend_scheme="never"), fallback=True)
+    yield "unigram_charsmap", unigram(pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), metaspace()]),
+                                      normalizers.Precompiled(charsmap()))
     for behavior in ["removed", "isolated", "merged_with_previous", "merged_with_next", "contiguous"]:
         yield f"split_{behavior}", characters(pre_tokenizers.Sequence([
             pre_tokenizers.Split(Regex(r"[aeiou]+|\s"), behavior=behavior),
