@@ -1,6 +1,7 @@
 #include "nn/weight_loader.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <numeric>
 
@@ -47,6 +48,21 @@ Tensor gather_rows(const Tensor& x, const std::vector<int64_t>& order) {
     std::memcpy(y.bytes() + r * row_bytes, x.bytes() + order[static_cast<size_t>(r)] * row_bytes,
                 static_cast<size_t>(row_bytes));
   return y;
+}
+
+// Each row of a float matrix divided by its length, in its own type.
+Tensor unit_rows(const Tensor& x) {
+  Tensor y = x.to(DType::f32);
+  if (x.dtype() == DType::f32) y = y.clone();
+  const int64_t columns = x.size(1);
+  for (int64_t r = 0; r < x.size(0); ++r) {
+    float* row = y.f32() + r * columns;
+    double sum = 0;
+    for (int64_t c = 0; c < columns; ++c) sum += static_cast<double>(row[c]) * row[c];
+    const auto scale = static_cast<float>(1 / std::max(std::sqrt(sum), 1e-12));
+    for (int64_t c = 0; c < columns; ++c) row[c] *= scale;
+  }
+  return y.to(x.dtype());
 }
 
 // Any floating or block-quantized matrix as f32, in new memory.
@@ -107,6 +123,14 @@ Tensor WeightLoader::matrix(const WeightName& name, int64_t n, int64_t k) const 
            full, dtype_name(tensor.dtype()));
     tensor =
         tensor.dtype() == DType::f32 ? transpose<uint32_t>(tensor) : transpose<uint16_t>(tensor);
+  }
+  if (name.unit_rows) {
+    if (is_quantized(tensor.dtype()))
+      fail(
+          "{}: tensor {}: its rows must be divided by their length, which only float types allow; "
+          "found {}",
+          source_.describe(), full, dtype_name(tensor.dtype()));
+    tensor = unit_rows(tensor);
   }
   if (!name.row_order.empty()) tensor = gather_rows(tensor, name.row_order);
   return tensor;

@@ -21,7 +21,8 @@ struct WeightName {
   std::string file;                // name in the file, without ".weight" and ".bias"
   std::string parameter;           // dotted name as in Hugging Face checkpoints, without them
   bool transposed = false;         // the file has [K, N] (GPT-2's Conv1D)
-  std::vector<int64_t> row_order;  // row i is the file's row row_order[i]; empty: as in the file
+  std::vector<int64_t> row_order = {};  // row i is the file's row row_order[i]; empty: as in the file
+  bool unit_rows = false;          // of a float matrix: each row is divided by its length
 };
 
 struct LoadOptions {

@@ -42,7 +42,7 @@ struct Problem {
   }
   int64_t end_key(int64_t t) const {
     if (!options.causal) return keys;
-    return std::clamp<int64_t>(t + options.query_offset + 1, 0, keys);
+    return std::clamp<int64_t>(std::max(t + options.query_offset + 1, options.prefix), 0, keys);
   }
 };
 
@@ -57,6 +57,8 @@ Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
   if (kv_heads <= 0 || heads % kv_heads != 0)
     fail("attention: {} query heads are not a multiple of {} key heads", heads, kv_heads);
   if (options.window < 0) fail("attention: window is {}, expected 0 or more", options.window);
+  if (options.prefix < 0 || options.prefix > k.size(1))
+    fail("attention: a prefix of {} keys, expected 0 to {}", options.prefix, k.size(1));
   if (options.softcap < 0) fail("attention: softcap is {}, expected 0 or more", options.softcap);
   if (!options.alibi_slopes.empty() && static_cast<int64_t>(options.alibi_slopes.size()) != heads)
     fail("attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);

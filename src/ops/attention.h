@@ -12,6 +12,7 @@ struct AttentionOptions {
   float scale = 1;           // usually 1 / sqrt(D)
   bool causal = true;        // query t sees key s only if s <= t + query_offset
   int64_t query_offset = 0;  // position of query 0 among the keys
+  int64_t prefix = 0;        // every query sees the keys before this one, too
   int64_t window = 0;        // > 0: only the last `window` keys, itself included
   float softcap = 0;         // > 0: scores become cap tanh(score / cap)
   // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409

@@ -70,6 +70,8 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
   if (options.causal && (options.query_offset < 0 || options.query_offset + count > cache.length()))
     fail("cached attention: queries at {} to {}, but {} positions are cached", options.query_offset,
          options.query_offset + count - 1, cache.length());
+  if (options.prefix < 0 || options.prefix > cache.length())
+    fail("cached attention: a prefix of {} keys, but {} are cached", options.prefix, cache.length());
   if (!options.alibi_slopes.empty() && static_cast<int64_t>(options.alibi_slopes.size()) != heads)
     fail("cached attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);
 
@@ -123,7 +125,7 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
       args.q[r] = scaled_queries + (t * heads + head) * head_dim;
       args.out[r] = outputs + (t * heads + head) * head_dim;
       const int64_t here = options.query_offset + t;
-      args.last[r] = options.causal ? here : cache.length() - 1;
+      args.last[r] = options.causal ? std::max(here, options.prefix - 1) : cache.length() - 1;
       args.first[r] = options.window > 0 ? std::max<int64_t>(0, here - options.window + 1) : 0;
       if (bias.defined()) args.bias[r] = bias.f32() + head * bias.size(1) + bias.size(1) / 2 - here;
       args.slope[r] = options.alibi_slopes.empty() ? 0 : options.alibi_slopes[static_cast<size_t>(head)];

@@ -36,6 +36,8 @@ std::vector<Case> cases() {
       {"edges of tiles", 1, 64, 128, 1, 1, 9, {.scale = 0.3f, .causal = false}},
       {"later queries", 1, 3, 70, 3, 1, 8, {.scale = 0.3f, .query_offset = 67}},
       {"queries before keys", 1, 6, 4, 1, 1, 8, {.scale = 0.3f, .query_offset = -3}},
+      {"prefix", 1, 70, 70, 2, 1, 8, {.scale = 0.3f, .prefix = 66}},
+      {"prefix in a tile", 2, 9, 12, 2, 2, 8, {.scale = 0.3f, .query_offset = 3, .prefix = 6}},
       {"window", 1, 140, 140, 2, 2, 8, {.scale = 0.3f, .window = 5}},
       {"window beyond a tile", 1, 150, 150, 1, 1, 8, {.scale = 0.3f, .window = 70}},
       {"window without causal", 1, 8, 12, 1, 1, 8, {.scale = 0.3f, .causal = false, .window = 3}},
@@ -101,8 +103,8 @@ std::vector<float> bias_of(const Case& c, int64_t h) {
   for (int64_t t = 0; t < c.queries; ++t)
     for (int64_t s = 0; s < c.keys; ++s) {
       const int64_t here = t + c.options.query_offset;
-      const bool hidden =
-          (c.options.causal && s > here) || (c.options.window > 0 && s <= here - c.options.window);
+      const bool hidden = (c.options.causal && s > here && s >= c.options.prefix) ||
+                          (c.options.window > 0 && s <= here - c.options.window);
       const float slope =
           c.options.alibi_slopes.empty() ? 0 : c.options.alibi_slopes[static_cast<size_t>(h)];
       float value = slope * static_cast<float>(s - here);
@@ -202,24 +204,20 @@ TEST(Attention, SameBitsForThreadsAndPieces) {
 
 TEST(Attention, Errors) {
   const Tensor q = Tensor::zeros({1, 2, 4, 8}), k = Tensor::zeros({1, 3, 2, 8});
-  EXPECT_EQ(error_of([&] {
-              attention(q, Tensor::zeros({1, 3, 3, 8}), Tensor::zeros({1, 3, 3, 8}), {});
-            }),
-            "attention: 4 query heads are not a multiple of 3 key heads");
-  EXPECT_EQ(error_of([&] {
-              attention(q, k, Tensor::zeros({1, 3, 2, 4}), {});
-            }),
+  EXPECT_EQ(
+      error_of([&] { attention(q, Tensor::zeros({1, 3, 3, 8}), Tensor::zeros({1, 3, 3, 8}), {}); }),
+      "attention: 4 query heads are not a multiple of 3 key heads");
+  EXPECT_EQ(error_of([&] { attention(q, k, Tensor::zeros({1, 3, 2, 4}), {}); }),
             "attention: v has shape [1, 3, 2, 4], expected [1, 3, 2, 8]");
-  EXPECT_NE(error_of([&] {
-              attention(q, Tensor::zeros({2, 3, 2, 8}), k, {});
-            }).find("[2, 3, 2, 8]"),
-            std::string::npos);
-  EXPECT_EQ(error_of([&] {
-              attention(q, k, k, {.alibi_slopes = {1, 2}});
-            }),
+  EXPECT_NE(
+      error_of([&] { attention(q, Tensor::zeros({2, 3, 2, 8}), k, {}); }).find("[2, 3, 2, 8]"),
+      std::string::npos);
+  EXPECT_EQ(error_of([&] { attention(q, k, k, {.alibi_slopes = {1, 2}}); }),
             "attention: 2 ALiBi slopes for 4 heads");
   EXPECT_EQ(error_of([&] { attention(q, k, k, {.window = -1}); }),
             "attention: window is -1, expected 0 or more");
+  EXPECT_EQ(error_of([&] { attention(q, k, k, {.prefix = 4}); }),
+            "attention: a prefix of 4 keys, expected 0 to 3");
 }
 
 }  // namespace

@@ -86,6 +86,106 @@ def longrope(rotary, original):
         "long_factor": [2.0 + 0.7 * i for i in range(rotary // 2)]})
 
 
+def bigcode(**changes):
+    return gpt("GPTBigCodeForCausalLM", "gpt_bigcode", **{**dict(
+        rotary_dim=None, activation_function="gelu_pytorch_tanh", tie_word_embeddings=None, multi_query=True,
+        attention_softmax_in_fp32=True, scale_attention_softmax_in_fp32=True), **changes})
+
+
+def starcoder2(**changes):
+    return modern("Starcoder2ForCausalLM", "starcoder2", **{**dict(
+        hidden_act="gelu_pytorch_tanh", rms_norm_eps=None, norm_epsilon=1e-5, tie_word_embeddings=None, use_bias=True,
+        sliding_window=9), **changes})
+
+
+def opt(**changes):
+    return rename(dict(
+        architectures=["OPTForCausalLM"], model_type="opt", vocab_size=VOCAB, hidden_size=32, ffn_dim=56,
+        num_hidden_layers=2, num_attention_heads=4, max_position_embeddings=208, activation_function="relu",
+        do_layer_norm_before=True, word_embed_proj_dim=32, bos_token_id=2, eos_token_id=2, pad_token_id=1), **changes)
+
+
+def glm(architecture="GlmForCausalLM", model_type="glm", **changes):
+    return modern(architecture, model_type, **{**dict(head_dim=12, attention_bias=True, partial_rotary_factor=0.5), **changes})
+
+
+# Families that transformers does not have, or no longer: their arithmetic is LLaMA's (or a patched LLaMA's), their files
+# are not. file(config, tensors) -> those of the family.
+
+def llama(**changes):
+    return modern("LlamaForCausalLM", "llama", **changes)
+
+
+def joined(tensors, layer, parts):
+    return torch.cat([tensors.pop(f"model.layers.{layer}.self_attn.{part}_proj.weight") for part in parts])
+
+
+def baichuan_file(config, tensors):
+    """W_pack: query over key over value."""
+    for layer in range(config["num_hidden_layers"]):
+        tensors[f"model.layers.{layer}.self_attn.W_pack.weight"] = joined(tensors, layer, "qkv")
+    config = {**config, "architectures": ["BaichuanForCausalLM"], "model_type": "baichuan",
+              "model_max_length": config["max_position_embeddings"]}
+    if config.pop("alibi", False):
+        del config["max_position_embeddings"]
+    return config, tensors
+
+
+def internlm2_file(config, tensors):
+    """wqkv: for each key/value head its query heads, its key, its value."""
+    heads, kv, hidden = config["num_attention_heads"], config["num_key_value_heads"], config["hidden_size"]
+    dim = hidden // heads
+    for layer in range(config["num_hidden_layers"]):
+        q, k, v = (joined(tensors, layer, p).view(kv, -1, dim, hidden) for p in "qkv")
+        tensors[f"model.layers.{layer}.attention.wqkv.weight"] = torch.cat([q, k, v], dim=1).reshape(-1, hidden)
+    names = {"self_attn.o_proj": "attention.wo", "input_layernorm": "attention_norm",
+             "post_attention_layernorm": "ffn_norm", "mlp.gate_proj": "feed_forward.w1",
+             "mlp.up_proj": "feed_forward.w3", "mlp.down_proj": "feed_forward.w2", "lm_head": "output",
+             "embed_tokens": "tok_embeddings"}
+    config = {**config, "architectures": ["InternLM2ForCausalLM"], "model_type": "internlm2", "bias": False}
+    return config, renamed(tensors, names)
+
+
+def internlm_file(config, tensors):
+    config = {**config, "architectures": ["InternLMForCausalLM"], "model_type": "internlm", "bias": True}
+    del config["attention_bias"]
+    return config, tensors
+
+
+def yi_file(config, tensors):
+    config = {**config, "architectures": ["YiForCausalLM"], "model_type": "Yi"}
+    return config, renamed(tensors, {"input_layernorm": "ln1", "post_attention_layernorm": "ln2"})
+
+
+def qwen_file(config, tensors):
+    """The reference is Qwen2, whose biases are in the same places."""
+    for layer in range(config["num_hidden_layers"]):
+        for kind in ("weight", "bias"):
+            tensors[f"transformer.h.{layer}.attn.c_attn.{kind}"] = torch.cat(
+                [tensors.pop(f"model.layers.{layer}.self_attn.{p}_proj.{kind}") for p in "qkv"])
+    names = {"model.layers.": "transformer.h.", "model.norm": "transformer.ln_f", "model.embed_tokens": "transformer.wte",
+             "self_attn.o_proj": "attn.c_proj", "input_layernorm": "ln_1", "post_attention_layernorm": "ln_2",
+             "mlp.gate_proj": "mlp.w2", "mlp.up_proj": "mlp.w1", "mlp.down_proj": "mlp.c_proj"}
+    config = dict(
+        architectures=["QWenLMHeadModel"], model_type="qwen", vocab_size=config["vocab_size"],
+        hidden_size=config["hidden_size"], intermediate_size=2 * config["intermediate_size"],
+        num_hidden_layers=config["num_hidden_layers"], num_attention_heads=config["num_attention_heads"],
+        kv_channels=config["hidden_size"] // config["num_attention_heads"], seq_length=config["max_position_embeddings"],
+        max_position_embeddings=4 * config["max_position_embeddings"], layer_norm_epsilon=config["rms_norm_eps"],
+        rotary_emb_base=config["rope_theta"], rotary_pct=1.0, no_bias=True, use_dynamic_ntk=True, use_logn_attn=True,
+        tie_word_embeddings=False)
+    return config, renamed(tensors, names)
+
+
+def renamed(tensors, names):
+    result = {}
+    for name, tensor in tensors.items():
+        for before, after in names.items():
+            name = name.replace(before, after)
+        result[name] = tensor
+    return result
+
+
 # Options beside language.py's: patch(model) changes the reference before anything is computed.
 CASES = {
     "gpt_neox": (neox(), dict(rename={"lm_head.": "embed_out."})),  # as files before transformers 5 have it
@@ -103,10 +203,40 @@ CASES = {
     "falcon_11b": (falcon(new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1,
                           tie_word_embeddings=False), {}),
     "falcon_rw": (falcon(alibi=True, multi_query=False, parallel_attn=False, bias=True), dict(patch="exact_alibi", attention="sdpa")),
-    "mpt": (mpt(), {}),
+    "mpt": (mpt(), dict(dtype="f32", gradients=True)),
     "mpt_clipped": (mpt(dict(clip_qkv=0.8, alibi_bias_max=6, softmax_scale=0.3), n_heads=4), dict(patch="mpt_alibi_max")),
+    # As GGUF can say it: the scale of scores is the usual one.
+    "mpt_clipped_unscaled": (mpt(dict(clip_qkv=0.8, alibi_bias_max=6), n_heads=4), dict(patch="mpt_alibi_max")),
     "mpt_normed": (mpt(dict(qk_ln=True)), dict(patch="mpt_query_key_norms")),
     "bloom": (bloom(), {}),
+    "gpt_bigcode": (bigcode(), dict(dtype="f32", gradients=True)),
+    "gpt_bigcode_heads": (bigcode(multi_query=False, tie_word_embeddings=False, n_inner=56,
+                                  attention_softmax_in_fp32=False, scale_attention_softmax_in_fp32=False), {}),
+    "starcoder2": (starcoder2(), {}),
+    "starcoder2_plain": (starcoder2(use_bias=False, sliding_window=None, tie_word_embeddings=False,
+                                    num_key_value_heads=1), {}),
+    "opt": (opt(), {}),
+    "opt_350m": (opt(do_layer_norm_before=False, word_embed_proj_dim=20), {}),
+    "opt_untied": (opt(tie_word_embeddings=False, _remove_final_layer_norm=True), dict(base_prefix="model.")),
+    "galactica": (opt(activation_function="gelu", enable_bias=False, layer_norm_elementwise_affine=False), {}),
+    "glm": (glm(), {}),
+    "glm4": (glm("Glm4ForCausalLM", "glm4"), {}),
+    "glm4_tied": (glm("Glm4ForCausalLM", "glm4", tie_word_embeddings=True, attention_bias=False, rope_theta=None,
+                      partial_rotary_factor=None), dict(save_config=True)),
+    "olmo": (modern("OlmoForCausalLM", "olmo", rms_norm_eps=None, clip_qkv=1.5, num_key_value_heads=None), {}),
+    "olmo2": (modern("Olmo2ForCausalLM", "olmo2"), {}),
+    "baichuan_7b": (llama(num_key_value_heads=None), dict(file=baichuan_file)),
+    "baichuan_13b": (llama(num_key_value_heads=None, num_attention_heads=6, hidden_size=36, alibi=True),
+                     dict(patch="llama_alibi", file=baichuan_file)),
+    # GGUF knows the 13B by its 40 layers.
+    "baichuan_13b_deep": (llama(num_key_value_heads=None, num_attention_heads=2, hidden_size=8, intermediate_size=12,
+                                num_hidden_layers=40, alibi=True), dict(patch="llama_alibi", file=baichuan_file)),
+    "internlm": (llama(num_key_value_heads=None, attention_bias=True), dict(file=internlm_file)),
+    "internlm2": (llama(), dict(file=internlm2_file)),
+    "internlm2_dynamic": (llama(max_position_embeddings=24, rope_scaling={"type": "dynamic", "factor": 10.0}),
+                          dict(file=internlm2_file)),
+    "yi": (llama(), dict(file=yi_file)),
+    "qwen": (modern("Qwen2ForCausalLM", "qwen2", num_key_value_heads=4, use_sliding_window=False), dict(file=qwen_file)),
     "qwen3": (modern("Qwen3ForCausalLM", "qwen3", head_dim=12, tie_word_embeddings=True), {}),
     "qwen3_window": (modern("Qwen3ForCausalLM", "qwen3", head_dim=8, use_sliding_window=True, sliding_window=7,
                             max_window_layers=1, attention_bias=True), {}),
@@ -114,6 +244,10 @@ CASES = {
     "gemma": (gemma(), {}),
     "gemma2": (gemma2(), {}),
     "gemma3": (gemma3(), {}),
+    # As GGUF can say it: scores are scaled by the head's size, every sixth layer of Gemma 3 sees all.
+    "gemma2_head_scale": (gemma2(query_pre_attn_scalar=12), {}),
+    "gemma3_head_scale": (gemma3(query_pre_attn_scalar=12, num_hidden_layers=7, sliding_window_pattern=6, hidden_size=16,
+                                 intermediate_size=24), {}),
     "gemma3_new_keys": (gemma3(sliding_window_pattern=None, num_hidden_layers=2), dict(save_config=True)),
 }
 
@@ -151,6 +285,24 @@ def mpt_alibi_max(model):
     most = model.config.attn_config.alibi_bias_max
     model.transformer.build_mpt_alibi_tensor = (
         lambda heads, length, device=None: build_mpt_alibi_tensor(heads, length, most, device))
+
+
+def llama_alibi(model):
+    """No rotation; each head adds its slope times the key's distance, as in arXiv:2108.12409."""
+    from transformers.models.bloom.modeling_bloom import build_alibi_tensor
+    heads = model.config.num_attention_heads
+
+    def biased(module, args, kwargs):
+        mask = kwargs["attention_mask"]  # [B, 1, T, S]: 0 or the lowest float
+        keys = mask.shape[-1]
+        alibi = build_alibi_tensor(torch.ones(1, keys), heads, torch.float32).view(1, heads, 1, keys)
+        kwargs["attention_mask"] = mask + alibi
+        return args, kwargs
+
+    model.model.rotary_emb.register_forward_hook(
+        lambda module, args, turns: (torch.ones_like(turns[0]), torch.zeros_like(turns[1])))
+    for layer in model.model.layers:
+        layer.self_attn.register_forward_pre_hook(biased, with_kwargs=True)
 
 
 # What patched parameters are called in checkpoints.

@@ -54,7 +54,7 @@ def gpt2(**changes):
     return config
 
 
-# name -> (config, options). Options: dtype of the file, prompt length, shards, gradients, base names, save_config.
+# name -> (config, options). Options: dtype of the file, prompt length, shards, gradients, base names, save_config, file.
 CASES = {
     "llama": (llama(), dict(dtype="f32", gradients=True)),
     "llama_tied": (llama(tie_word_embeddings=True, num_key_value_heads=None), {}),
@@ -162,8 +162,14 @@ def write_case(name):
         for layer in range(config["n_layer"]):
             tensors[f"h.{layer}.attn.bias"] = torch.tril(torch.ones(32, 32, dtype=torch.uint8))[None, None].clone()
             tensors[f"h.{layer}.attn.masked_bias"] = torch.tensor(-1e4)
+    if options.get("base_prefix"):
+        tensors = {n.removeprefix(options["base_prefix"]): t for n, t in tensors.items()}
     if options.get("save_config"):
         read.save_pretrained(folder)
+    if "file" in options:
+        published, tensors = options["file"](config, tensors)
+        (folder / "config.json").write_text(json.dumps(published, indent=1) + "\n")
+        tensors = {n: t.contiguous() for n, t in tensors.items()}
     write_weights(folder, tensors, options.get("shards", 1))
     save_file(expect(model, options.get("prompt", 30), options.get("gradients", False)), folder / "expected.safetensors")
 

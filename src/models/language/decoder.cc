@@ -22,6 +22,11 @@ Tensor position_ids(int64_t begin, int64_t count) {
   return positions;
 }
 
+std::span<const int32_t> row_of(const Tensor& ids, int64_t b) {
+  const int64_t length = ids.size(1);
+  return {ids.data<int32_t>() + b * length, static_cast<size_t>(length)};
+}
+
 }  // namespace
 
 DecoderState::DecoderState(const DecoderSpec& spec) {
@@ -33,6 +38,8 @@ DecoderState::DecoderState(const DecoderSpec& spec) {
 void DecoderState::truncate(int64_t length) {
   if (length < 0 || length > length_)
     fail("decode state of {} tokens: cannot be cut to {}", length_, length);
+  if (length > 0 && length < prefix_.length)
+    fail("decode state with a prefix of {} tokens: cannot be cut to {}", prefix_.length, length);
   for (ops::KvCache& cache : caches_)
     if (cache.length() > length) cache.truncate(length);
   length_ = length;
@@ -48,7 +55,32 @@ std::unique_ptr<DecodeState> Decoder::new_state() const {
   return std::make_unique<DecoderState>(spec_);
 }
 
-void Decoder::check_ids(std::span<const int32_t> ids, int64_t length) const {
+std::unique_ptr<DecodeState> Decoder::encode(std::span<const int32_t> ids) const {
+  if (!spec_.has_prefix) return LanguageModel::encode(ids);
+  std::vector<int32_t> all(ids.begin(), ids.end());
+  if (all.empty() || all.back() != spec_.start_id) all.push_back(spec_.start_id);
+  auto state = std::make_unique<DecoderState>(spec_);
+  state->prefix_ = prefix_of(all);
+  all.pop_back();
+  if (state->prefix_.length != static_cast<int64_t>(all.size()))
+    fail("prompt: token id {} begins the answer and stands at {}, expected at the end",
+         spec_.start_id, state->prefix_.length);
+  process(all, *state, LogitsFor::none);
+  return state;
+}
+
+Prefix Decoder::prefix_of(std::span<const int32_t> ids) const {
+  const auto start = std::find(ids.begin(), ids.end(), spec_.start_id);
+  const auto mask = std::find(ids.begin(), start, spec_.mask_id);
+  if (start == ids.end() || mask == start)
+    fail("prompt: expected token id {}, the mask, and after it {}, which begins the answer",
+         spec_.mask_id, spec_.start_id);
+  return {start - ids.begin(), mask - ids.begin()};
+}
+
+void Decoder::check_ids(std::span<const int32_t> ids, int64_t length, const Prefix& prefix) const {
+  // The prefix and what follows count their positions apart.
+  length = std::max(prefix.length, length - prefix.length);
   if (length > spec_.max_positions)
     fail("a sequence of {} tokens: the model's context is {}", length, spec_.max_positions);
   for (const int32_t id : ids)
@@ -58,30 +90,36 @@ void Decoder::check_ids(std::span<const int32_t> ids, int64_t length) const {
 
 Tensor Decoder::forward(std::span<const int32_t> ids, DecodeState& any_state,
                         LogitsFor logits) const {
-  const tensor::NoGrad no_grad;
   auto* state = dynamic_cast<DecoderState*>(&any_state);
   if (state == nullptr || static_cast<int64_t>(state->caches_.size()) != spec_.num_layers)
     fail("the decode state was made by another model");
+  if (spec_.has_prefix && state->length_ == 0) state->prefix_ = prefix_of(ids);
+  return process(ids, *state, logits);
+}
+
+Tensor Decoder::process(std::span<const int32_t> ids, DecoderState& state, LogitsFor logits) const {
+  const tensor::NoGrad no_grad;
   const auto count = static_cast<int64_t>(ids.size());
   if (count < 1) fail("forward: no token ids given");
   if (!spec_.causal)
     fail("this model is an encoder: it reads whole texts and does not continue them");
-  const int64_t total = state->length_ + count;
-  check_ids(ids, total);
-  state->truncate(state->length_);  // a call that failed half-way may have left keys behind
+  const int64_t total = state.length_ + count;
+  check_ids(ids, total, state.prefix_);
+  state.truncate(state.length_);  // a call that failed half-way may have left keys behind
 
   Tensor all;
   if (logits == LogitsFor::all && count > kChunk) all = Tensor::empty({count, spec_.vocab_size});
   Tensor result;
-  for (int64_t begin = 0; begin < count; begin += kChunk) {
-    const int64_t size = std::min(kChunk, count - begin);
+  for (int64_t begin = 0, size = 0; begin < count; begin += size) {
+    size = std::max(kChunk, state.prefix_.length - state.length_);  // a prefix is not cut
+    size = std::min(size, count - begin);
     Tensor chunk = Tensor::empty({1, size}, DType::i32);
     std::copy_n(ids.begin() + begin, size, chunk.data<int32_t>());
-    Step step = step_for(state->length_, size, total);
-    step.state = state;
+    Step step = step_for(state.length_, size, total, state.prefix_);
+    step.state = &state;
     const Tensor x =
         hidden(embedding_(chunk), step, spec_.num_layers).view({size, spec_.hidden_size});
-    state->length_ += size;
+    state.length_ += size;
     if (logits == LogitsFor::all) {
       result = logits_of(x);
       if (all.defined())
@@ -102,32 +140,57 @@ Tensor Decoder::hidden_states(const Tensor& ids) const {
 }
 
 Tensor Decoder::hidden_of(const Tensor& ids) const {
-  return hidden(token_embeddings(ids), step_for(0, ids.size(1), ids.size(1)), spec_.num_layers);
+  const Tensor x = token_embeddings(ids);
+  const int64_t length = ids.size(1);
+  return hidden(x, step_for(0, length, length, shared_prefix(ids)), spec_.num_layers);
 }
 
 Tensor Decoder::token_embeddings(const Tensor& ids) const {
   if (ids.dim() != 2 || ids.dtype() != DType::i32 || ids.numel() == 0)
     fail("forward: ids of shape {} and type {}, expected [B, T] i32",
          tensor::shape_string(ids.shape()), dtype_name(ids.dtype()));
-  check_ids({ids.data<int32_t>(), static_cast<size_t>(ids.numel())}, ids.size(1));
+  const Prefix prefix = shared_prefix(ids);
+  for (int64_t b = 0; b < ids.size(0); ++b) check_ids(row_of(ids, b), ids.size(1), prefix);
   return embedding_(ids);
 }
 
+Prefix Decoder::shared_prefix(const Tensor& ids) const {
+  if (!spec_.has_prefix) return {};
+  const Prefix prefix = prefix_of(row_of(ids, 0));
+  for (int64_t b = 1; b < ids.size(0); ++b) {
+    const Prefix own = prefix_of(row_of(ids, b));
+    if (own.length != prefix.length || own.mask != prefix.mask)
+      fail("forward: prefixes of {} and {} tokens with masks at {} and {} in one batch",
+           prefix.length, own.length, prefix.mask, own.mask);
+  }
+  return prefix;
+}
+
 Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers) const {
-  if (embeddings.dim() != 3 || embeddings.size(2) != spec_.hidden_size)
+  if (embeddings.dim() != 3 || embeddings.size(2) != spec_.embedding_width())
     fail("hidden states: embeddings of shape {}, expected [B, T, {}]",
-         tensor::shape_string(embeddings.shape()), spec_.hidden_size);
+         tensor::shape_string(embeddings.shape()), spec_.embedding_width());
+  if (spec_.has_prefix) fail("hidden states: embeddings do not show where a prefix ends");
   const int64_t length = embeddings.size(1);
   if (length < 1 || length > spec_.max_positions)
     fail("a sequence of {} tokens: the model's context is {}", length, spec_.max_positions);
-  const Tensor x = hidden(embeddings, step_for(0, length, length), layers);
+  const Tensor x = hidden(embeddings, step_for(0, length, length, {}), layers);
   return final_norm_.defined() ? final_norm_(x) : x;
 }
 
-Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total) const {
+Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total,
+                                const Prefix& prefix) const {
   Step step;
   step.begin = begin;
   step.positions = position_ids(begin, count);
+  if (spec_.has_prefix) {
+    step.prefix = prefix;
+    step.second_places = Tensor::zeros({count}, DType::i32);
+    for (int64_t t = std::max<int64_t>(0, prefix.length - begin); t < count; ++t) {
+      step.positions.data<int32_t>()[t] = static_cast<int32_t>(prefix.mask);
+      step.second_places.data<int32_t>()[t] = static_cast<int32_t>(begin + t - prefix.length + 1);
+    }
+  }
   if (spec_.positions != Positions::rope) return step;
   step.frequencies = ops::rope_depends_on_length(spec_.rope)
                          ? ops::rope_frequencies(spec_.rope, total)
@@ -137,6 +200,7 @@ Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total) con
 }
 
 Tensor Decoder::hidden(Tensor x, const Step& step, int64_t layers) const {
+  if (spec_.projects_embedding()) x = embedding_projection_(x);
   if (spec_.embedding_scale != 1) x = ops::scale(x, spec_.embedding_scale);
   if (spec_.positions == Positions::learned) {
     const Tensor rows = spec_.position_offset == 0
@@ -158,6 +222,16 @@ Tensor Decoder::block(size_t index, const Tensor& x, const Step& step) const {
   if (spec_.norm_place == NormPlace::after) {
     const Tensor y = layer.attention_norm(branch(x, attention(index, x, step)));
     return layer.mlp_norm(branch(y, mlp(layer, y)));
+  }
+  if (spec_.norm_place == NormPlace::trunk) {
+    const Tensor trunk = layer.attention_norm(x);
+    const Tensor y =
+        layer.mlp_norm(branch(ops::scale(trunk, spec_.trunk_scale), attention(index, trunk, step)));
+    return branch(ops::scale(y, spec_.trunk_scale), mlp(layer, y));
+  }
+  if (spec_.norm_place == NormPlace::output) {
+    const Tensor y = branch(x, layer.attention_post_norm(attention(index, x, step)));
+    return branch(y, layer.mlp_post_norm(mlp(layer, y)));
   }
   const Tensor normed = layer.attention_norm(x);
   Tensor attended = attention(index, normed, step);
@@ -197,22 +271,33 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
     k = layer.key_norm(k);
   }
   if (layer.rotates) {
-    const bool local = layer.attention.window > 0 && spec_.local_rope.rotary_dim > 0;
-    const ops::RopeFrequencies& frequencies = local ? step.local_frequencies : step.frequencies;
-    q = ops::rope(q, step.positions, frequencies, spec_.rope.pairs);
-    k = ops::rope(k, step.positions, frequencies, spec_.rope.pairs);
+    q = rotated(layer, q, step);
+    k = rotated(layer, k, step);
   }
+  ops::AttentionOptions options = layer.attention;
+  options.prefix = step.prefix.length;
   Tensor y;
   if (step.state != nullptr) {
     ops::KvCache& cache = step.state->caches_[index];
     cache.append(k.view({length, kv_heads, dim}), v.view({length, kv_heads, dim}));
-    ops::AttentionOptions options = layer.attention;
     options.query_offset = step.begin;
     y = ops::cached_attention(q.view({length, heads, dim}), cache, options);
   } else {
-    y = ops::attention(q, k, v, layer.attention);
+    y = ops::attention(q, k, v, options);
   }
   return layer.attention_output(ops::reshape(y, {batch, length, heads * dim}));
+}
+
+Tensor Decoder::rotated(const Layer& layer, const Tensor& x, const Step& step) const {
+  const bool local = layer.attention.window > 0 && spec_.local_rope.rotary_dim > 0;
+  const ops::RopeFrequencies& frequencies = local ? step.local_frequencies : step.frequencies;
+  const auto turn = [&](const Tensor& part, const Tensor& positions) {
+    return ops::rope(part, positions, frequencies, spec_.rope.pairs);
+  };
+  if (!spec_.has_prefix) return turn(x, step.positions);
+  const int64_t half = spec_.head_dim / 2;
+  return ops::concat_last({turn(ops::slice_last(x, 0, half), step.positions),
+                           turn(ops::slice_last(x, half, half), step.second_places)});
 }
 
 Tensor Decoder::mlp(const Layer& layer, const Tensor& x) const {
@@ -223,7 +308,9 @@ Tensor Decoder::mlp(const Layer& layer, const Tensor& x) const {
 
 Tensor Decoder::logits_of(const Tensor& hidden) const {
   if (!spec_.has_head) fail("this model is an encoder: it gives hidden states, not logits");
-  Tensor logits = head_(final_norm_.defined() ? final_norm_(hidden) : hidden);
+  Tensor x = final_norm_.defined() ? final_norm_(hidden) : hidden;
+  if (spec_.projects_embedding()) x = head_projection_(x);
+  Tensor logits = head_(x);
   if (spec_.logit_scale != 1) logits = ops::scale(logits, spec_.logit_scale);
   if (spec_.logit_softcap != 0) logits = ops::softcap(logits, spec_.logit_softcap);
   return logits;

@@ -11,12 +11,19 @@
 
 namespace sumi::models {
 
+// The prompt's first part, of a model with DecoderSpec::has_prefix.
+struct Prefix {
+  int64_t length = 0;  // 0: none
+  int64_t mask = 0;    // where mask_id stands in it
+};
+
 // Keys and values of one sequence, one cache per layer.
 class DecoderState : public DecodeState {
  public:
   explicit DecoderState(const DecoderSpec& spec);
 
   int64_t length() const override { return length_; }
+  // The tokens of a prefix go together: all stay or none.
   void truncate(int64_t length) override;
   size_t bytes() const override;
   std::unique_ptr<DecodeState> clone() const override {
@@ -27,6 +34,7 @@ class DecoderState : public DecodeState {
   friend class Decoder;
   std::vector<ops::KvCache> caches_;
   int64_t length_ = 0;
+  Prefix prefix_;
 };
 
 class Decoder : public LanguageModel {
@@ -42,6 +50,12 @@ class Decoder : public LanguageModel {
   const DecoderSpec& spec() const { return spec_; }
 
   std::unique_ptr<DecodeState> new_state() const override;
+
+  // A model with a prefix reads it at once, like an encoder's text: mask_id must be in it, start_id
+  // may end it. Without encode(), the first ids that a state sees must hold both.
+  bool has_encoder() const override { return spec_.has_prefix; }
+  std::unique_ptr<DecodeState> encode(std::span<const int32_t> ids) const override;
+  std::vector<int32_t> decoder_start() const override { return {spec_.start_id}; }
 
   // With dynamic and LongRoPE scaling alone the result does depend on the cuts once the sequence
   // outgrows the original context: the frequencies are those of the length that the call reaches,
@@ -79,8 +93,10 @@ class Decoder : public LanguageModel {
   };
   // What one call means to every layer.
   struct Step {
-    int64_t begin = 0;  // position of the first token
-    Tensor positions;   // [T] i32
+    int64_t begin = 0;     // position of the first token
+    Tensor positions;      // [T] i32
+    Tensor second_places;  // [T] i32: positions after the prefix, if there is one
+    Prefix prefix;
     ops::RopeFrequencies frequencies,
         local_frequencies;          // of this call; local: of layers with a window, or empty
     DecoderState* state = nullptr;  // null: no cache, all positions at once
@@ -92,23 +108,27 @@ class Decoder : public LanguageModel {
                      int64_t layer = 0) const;
 
   Tensor hidden_of(const Tensor& ids) const;  // checks ids [B, T], no cache
+  Tensor process(std::span<const int32_t> ids, DecoderState& state, LogitsFor logits) const;
+  Prefix prefix_of(std::span<const int32_t> ids) const;
+  Prefix shared_prefix(const Tensor& ids) const;  // of all rows of ids [B, T]
   // Positions [begin, begin + count) of a sequence that this call makes `total` long.
-  Step step_for(int64_t begin, int64_t count, int64_t total) const;
-  // Embeddings of tokens [B, T, C] -> hidden states [B, T, C] after the first `layers` layers,
+  Step step_for(int64_t begin, int64_t count, int64_t total, const Prefix& prefix) const;
+  // Embeddings of tokens [B, T, E] -> hidden states [B, T, C] after the first `layers` layers,
   // before the final norm.
   Tensor hidden(Tensor x, const Step& step, int64_t layers) const;
   Tensor block(size_t index, const Tensor& x, const Step& step) const;
   Tensor attention(size_t index, const Tensor& x, const Step& step) const;
+  Tensor rotated(const Layer& layer, const Tensor& x, const Step& step) const;
   Tensor mlp(const Layer& layer, const Tensor& x) const;
   Tensor branch(const Tensor& x, const Tensor& output) const;  // x + residual_scale * output
   Tensor logits_of(const Tensor& hidden) const;                // [..., C] -> [..., V]
-  void check_ids(std::span<const int32_t> ids, int64_t length) const;
+  void check_ids(std::span<const int32_t> ids, int64_t length, const Prefix& prefix) const;
 
   DecoderSpec spec_;
   nn::Embedding embedding_, position_embedding_, token_type_embedding_;
   nn::Norm embedding_norm_, final_norm_;
   std::vector<Layer> layers_;
-  nn::Linear head_;
+  nn::Linear embedding_projection_, head_projection_, head_;
   ops::RopeFrequencies frequencies_, local_frequencies_;  // unless they depend on the length
   nn::Parameters parameters_;
   size_t weight_bytes_ = 0;

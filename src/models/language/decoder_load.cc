@@ -11,15 +11,17 @@ namespace {
 // Causal masks and rotary tables that older files keep beside the weights, a head that repeats the
 // embedding, and GGUF's RoPE factors (read with the configuration).
 bool ignored_name(const std::string& name, const WeightNames& names, const DecoderSpec& spec) {
-  for (const char* suffix : {".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
-                             ".attention.bias", ".attention.masked_bias", ".attn.causal_mask"})
+  for (const char* suffix :
+       {".rotary_emb.inv_freq", ".rotary_pos_emb.inv_freq", ".attn.bias", ".attn.masked_bias",
+        ".attention.bias", ".attention.masked_bias", ".attn.causal_mask"})
     if (name.size() >= std::string(suffix).size() &&
         name.compare(name.size() - std::string(suffix).size(), std::string::npos, suffix) == 0)
       return true;
   if (spec.tied_head && name == names.get(Slot::head).file + ".weight") return true;
   for (const std::string& unused : spec.unused_weights)
     if (name.rfind(unused, 0) == 0 || name.rfind(names.prefix() + unused, 0) == 0) return true;
-  return name == "rope_freqs.weight";
+  return name == "rope_freqs.weight" || name == "rope_factors_long.weight" ||
+         name == "rope_factors_short.weight";
 }
 
 float attention_scale(const DecoderSpec& spec, int64_t layer) {
@@ -58,17 +60,22 @@ void Decoder::check_names(const DecoderSpec& spec, const WeightTable& table,
 }
 
 void Decoder::load(const WeightNames& names, nn::WeightLoader& loader) {
+  const int64_t width = spec_.embedding_width();
   // The head first: it is the largest matrix, and while it is packed both its forms are in memory.
-  embedding_ =
-      loader.embedding(names.get(Slot::token_embedding), spec_.vocab_size, spec_.hidden_size);
+  embedding_ = loader.embedding(names.get(Slot::token_embedding), spec_.vocab_size, width);
   if (!spec_.has_head) {
     head_ = {};
   } else if (spec_.tied_head) {
     if (spec_.head_bias) fail("a tied head with a bias is not known to the decoder");
     head_ = loader.tied(names.get(Slot::token_embedding), embedding_);
   } else {
-    head_ = loader.linear({names.get(Slot::head)}, {spec_.vocab_size}, spec_.hidden_size,
-                          spec_.head_bias);
+    head_ = loader.linear({names.get(Slot::head)}, {spec_.vocab_size}, width, spec_.head_bias);
+  }
+  if (spec_.projects_embedding()) {
+    embedding_projection_ =
+        loader.linear({names.get(Slot::embedding_projection)}, {spec_.hidden_size}, width, false);
+    head_projection_ =
+        loader.linear({names.get(Slot::head_projection)}, {width}, spec_.hidden_size, false);
   }
   if (spec_.positions == Positions::learned)
     position_embedding_ =
@@ -86,6 +93,8 @@ void Decoder::load(const WeightNames& names, nn::WeightLoader& loader) {
 
 nn::Norm Decoder::load_norm(const WeightNames& names, nn::WeightLoader& loader, Slot slot,
                             int64_t layer) const {
+  if (!spec_.norm_weight)  // Norm has no kind without weights: they are ones
+    return nn::Norm(spec_.norm, Tensor::full({spec_.hidden_size}, 1), Tensor(), spec_.norm_eps);
   return loader.norm(names.get(slot, layer), spec_.norm, spec_.hidden_size, spec_.norm_bias,
                      spec_.norm_eps, spec_.norm_offset);
 }
@@ -95,9 +104,11 @@ Decoder::Layer Decoder::load_layer(const WeightNames& names, nn::WeightLoader& l
   const int64_t hidden = spec_.hidden_size, inner = spec_.intermediate_size;
   const int64_t q = spec_.num_heads * spec_.head_dim, kv = spec_.num_kv_heads * spec_.head_dim;
   Layer layer;
-  layer.attention_norm = load_norm(names, loader, Slot::attention_norm, i);
-  if (!spec_.one_norm) layer.mlp_norm = load_norm(names, loader, Slot::mlp_norm, i);
-  if (spec_.norm_place == NormPlace::around) {
+  if (spec_.norm_place != NormPlace::output) {
+    layer.attention_norm = load_norm(names, loader, Slot::attention_norm, i);
+    if (!spec_.one_norm) layer.mlp_norm = load_norm(names, loader, Slot::mlp_norm, i);
+  }
+  if (spec_.norm_place == NormPlace::around || spec_.norm_place == NormPlace::output) {
     layer.attention_post_norm = load_norm(names, loader, Slot::attention_post_norm, i);
     layer.mlp_post_norm = load_norm(names, loader, Slot::mlp_post_norm, i);
   }

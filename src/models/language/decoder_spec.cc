@@ -62,6 +62,7 @@ void check_spec(const DecoderSpec& spec, const std::string& file) {
   // int64.
   check_range(file, "vocab_size", spec.vocab_size, 1, int64_t{1} << 24);
   check_range(file, "hidden_size", spec.hidden_size, 1, int64_t{1} << 18);
+  check_range(file, "the width of the embedding", spec.embedding_size, 0, int64_t{1} << 18);
   check_range(file, "intermediate_size", spec.intermediate_size, 1, int64_t{1} << 20);
   check_range(file, "the number of layers", spec.num_layers, 1, 4096);
   check_range(file, "the number of attention heads", spec.num_heads, 1, 4096);
@@ -79,10 +80,18 @@ void check_spec(const DecoderSpec& spec, const std::string& file) {
   check_finite(file, "clip_qkv", spec.clip_qkv);
   check_finite(file, "the embedding scale", spec.embedding_scale);
   check_finite(file, "the residual scale", spec.residual_scale);
+  check_finite(file, "the trunk's scale", spec.trunk_scale);
   check_finite(file, "the logit scale", spec.logit_scale);
   if (spec.positions == Positions::rope) {
     check_rope(spec, spec.rope, file);
     if (spec.local_rope.rotary_dim != 0) check_rope(spec, spec.local_rope, file);
+  }
+  if (spec.has_prefix) {
+    check_range(file, "the id of the prefix's mask", spec.mask_id, 0, spec.vocab_size - 1);
+    check_range(file, "the id that ends the prefix", spec.start_id, 0, spec.vocab_size - 1);
+    if (spec.positions != Positions::rope || spec.head_dim % 4 != 0 ||
+        spec.rope.rotary_dim != spec.head_dim / 2)
+      fail("{}: positions in two dimensions rotate both halves of a head_dim that 4 divides", file);
   }
   if (spec.positions == Positions::alibi)
     check_positive(file, "ALiBi's largest exponent", spec.alibi_max);

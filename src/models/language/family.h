@@ -22,6 +22,8 @@ struct Family {
   WeightTable weights;
   DecoderSpec (*from_config)(const Config& config);
   DecoderSpec (*from_gguf)(const formats::GgufFile& file);
+  // Where families share the names in config.json, those with a condition come first; null: none.
+  bool (*condition)(const Config& config) = nullptr;
 };
 
 const std::vector<Family>& families();

@@ -21,23 +21,27 @@ struct Needed {
 };
 
 Needed needed(const DecoderSpec& spec, Slot slot) {
-  const bool around = spec.norm_place == NormPlace::around;
+  const bool on_input = spec.norm_place != NormPlace::output;
+  const bool on_output = !on_input || spec.norm_place == NormPlace::around;
   switch (slot) {
     case Slot::token_embedding:
       return {true, false};
+    case Slot::embedding_projection:
+    case Slot::head_projection:
+      return {spec.projects_embedding(), false};
     case Slot::position_embedding:
       return {spec.positions == Positions::learned, false};
     case Slot::token_type_embedding:
       return {spec.token_types > 0, false};
     case Slot::embedding_norm:
-      return {spec.embedding_norm, spec.norm_bias};
+      return {spec.embedding_norm && spec.norm_weight, spec.norm_bias};
     case Slot::attention_norm:
-      return {true, spec.norm_bias};
+      return {on_input && spec.norm_weight, spec.norm_bias};
     case Slot::mlp_norm:
-      return {!spec.one_norm, spec.norm_bias};
+      return {on_input && !spec.one_norm && spec.norm_weight, spec.norm_bias};
     case Slot::attention_post_norm:
     case Slot::mlp_post_norm:
-      return {around, spec.norm_bias};
+      return {on_output && spec.norm_weight, spec.norm_bias};
     case Slot::query:
     case Slot::key:
     case Slot::value:
@@ -57,7 +61,7 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
     case Slot::down:
       return {true, spec.mlp_bias};
     case Slot::final_norm:
-      return {spec.final_norm, spec.norm_bias};
+      return {spec.final_norm && spec.norm_weight, spec.norm_bias};
     case Slot::head:
       return {spec.has_head && !spec.tied_head, spec.head_bias};
   }
@@ -65,6 +69,17 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
 }
 
 }  // namespace
+
+WeightTable without(WeightTable table, Slot slot) {
+  std::erase_if(table, [&](const WeightEntry& entry) { return entry.slot == slot; });
+  return table;
+}
+
+WeightTable with_entry(WeightTable table, const WeightEntry& entry) {
+  table = without(std::move(table), entry.slot);
+  table.push_back(entry);
+  return table;
+}
 
 WeightNames::WeightNames(const WeightTable& table, const DecoderSpec& spec,
                          const formats::TensorSource& source, bool gguf)
@@ -141,6 +156,7 @@ nn::WeightName WeightNames::get(Slot slot, int64_t layer) const {
   name.file = file_name(*entry, layer);
   const Layout layout = gguf_ ? entry->gguf_layout : entry->hugging_face_layout;
   name.transposed = layout == Layout::transposed;
+  name.unit_rows = slot == Slot::head && spec_.unit_head_rows;
   name.row_order = row_order(slot, layout);
   return name;
 }

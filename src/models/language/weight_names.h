@@ -15,6 +15,7 @@ namespace sumi::models {
 // layer.
 enum class Slot {
   token_embedding,
+  embedding_projection,
   position_embedding,
   token_type_embedding,
   embedding_norm,
@@ -34,6 +35,7 @@ enum class Slot {
   down,
   mlp_post_norm,
   final_norm,
+  head_projection,
   head,
 };
 
@@ -62,6 +64,11 @@ struct WeightEntry {
   Layout gguf_layout = Layout::plain;
 };
 using WeightTable = std::vector<WeightEntry>;
+
+// The table with this entry in place of the slot's own.
+WeightTable with_entry(WeightTable table, const WeightEntry& entry);
+// Without the slot's.
+WeightTable without(WeightTable table, Slot slot);
 
 class WeightNames {
  public:

@@ -2,9 +2,11 @@
 #include "models/language/decoder.h"
 
 #include <fstream>
+#include <set>
 
 #include "base/threads.h"
 #include "formats/json.h"
+#include "models/language/family.h"
 #include "reference.h"
 
 namespace sumi::models {
@@ -56,19 +58,29 @@ TEST_P(DecoderCase, LogitsGreedyIdsAndLikelihoodEqualTransformers) {
 // a call reaches: only its first 24 positions are free of that.
 std::vector<int32_t> cuttable_ids(const char* name, const Expected& expected) {
   std::vector<int32_t> ids = expected.ids("nll_ids");
-  ids.resize(std::string(name) == "llama_dynamic" || std::string(name) == "phi3_longrope" ? 24
-                                                                                          : 70);
+  const std::set<std::string> by_length = {"llama_dynamic", "internlm2_dynamic", "phi3_longrope",
+                                           "gguf_phi3_longrope"};
+  ids.resize(by_length.count(name) > 0 ? 24 : 70);
   return ids;
+}
+
+// ChatGLM-6B's prefix, whose tokens see each other, goes in one piece with the token that ends it.
+size_t prefix_end(const std::string& name, const std::vector<int32_t>& ids) {
+  if (name != "chatglm") return 0;
+  constexpr int32_t kStart = 6;  // bos_token_id of its config.json
+  return static_cast<size_t>(std::find(ids.begin(), ids.end(), kStart) - ids.begin()) + 1;
 }
 
 TEST_P(DecoderCase, SameBitsHoweverThePromptIsCut) {
   const Expected expected(GetParam());
   const std::vector<int32_t> ids = cuttable_ids(GetParam(), expected);
+  const size_t first = prefix_end(GetParam(), ids);
   for (const ComputeType compute : {ComputeType::f32, ComputeType::bf16, ComputeType::automatic}) {
     const LanguageModelFiles files = open_case(GetParam(), compute);
     const Tensor whole = logits_in_pieces(*files.model, ids, ids.size());
-    EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, 7))) << "pieces of 7";
-    EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, 1))) << "token by token";
+    for (const size_t piece : {size_t{7}, size_t{1}})
+      EXPECT_TRUE(same_bits(whole, logits_in_pieces(*files.model, ids, piece, first)))
+          << "pieces of " << piece;
   }
 }
 
@@ -119,7 +131,24 @@ INSTANTIATE_TEST_SUITE_P(
                     "gptj", "codegen", "phi", "phi_grouped", "phi3", "phi3_longrope", "phi3_short",
                     "falcon_7b", "falcon_40b", "falcon_11b", "falcon_rw", "mpt", "mpt_clipped",
                     "mpt_normed", "bloom", "qwen3", "qwen3_window", "smollm3", "gemma", "gemma2",
-                    "gemma3", "gemma3_new_keys", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth"),
+                    "gemma3", "gemma3_new_keys", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth",
+                    "gpt_bigcode", "gpt_bigcode_heads", "starcoder2", "starcoder2_plain", "opt",
+                    "opt_350m", "opt_untied", "galactica", "glm", "glm4", "glm4_tied", "chatglm",
+                    "chatglm2", "chatglm2_heads", "olmo", "olmo2", "baichuan_7b", "baichuan_13b",
+                    "internlm", "internlm2", "internlm2_dynamic", "baichuan_13b_deep", "yi", "qwen",
+                    "mpt_clipped_unscaled", "gemma2_head_scale", "gemma3_head_scale"),
+    [](const auto& param) { return std::string(param.param); });
+
+// The same weights from GGUF as from the family's folder (tools/reference/families_gguf.py).
+INSTANTIATE_TEST_SUITE_P(
+    Gguf, DecoderCase,
+    testing::Values("gguf_gpt_bigcode", "gguf_starcoder2", "gguf_starcoder2_plain",
+                    "gguf_mpt_clipped_unscaled", "gguf_bloom", "gguf_falcon_7b", "gguf_falcon_40b",
+                    "gguf_gpt_neox", "gguf_phi", "gguf_phi3", "gguf_phi3_longrope", "gguf_gemma",
+                    "gguf_gemma2_head_scale", "gguf_gemma3_head_scale", "gguf_qwen3",
+                    "gguf_smollm3", "gguf_glm", "gguf_glm4", "gguf_chatglm2", "gguf_chatglm2_heads",
+                    "gguf_internlm2", "gguf_baichuan_7b", "gguf_baichuan_13b_deep", "gguf_qwen",
+                    "gguf_olmo", "gguf_olmo2"),
     [](const auto& param) { return std::string(param.param); });
 
 TEST(Decoder, LongPromptsGoThroughInChunks) {
@@ -182,6 +211,68 @@ TEST(Decoder, RefusesBadIdsAndLeavesTheStateAsItWas) {
   EXPECT_EQ(state->length(), 2);
   const LanguageModelFiles other = open_case("llama_odd", ComputeType::automatic);
   EXPECT_THROW(other.model->forward(std::vector<int32_t>{3}, *state, LogitsFor::last), Error);
+}
+
+// Baichuan 2's head: the spec asks for rows of length 1, the file has others.
+TEST(Decoder, DividesTheHeadsRowsByTheirLength) {
+  const std::string name = "baichuan_7b";
+  const Config config = Config::read(case_folder(name) + "/config.json");
+  const Family& family = family_for(config);
+  DecoderSpec spec = family.from_config(config);
+  EXPECT_FALSE(spec.unit_head_rows);
+  spec.unit_head_rows = true;
+  const formats::SafetensorsFile file(case_folder(name) + "/model.safetensors");
+  nn::LoadOptions options;
+  options.compute = ops::PackedWeight::Compute::f32;
+  const Decoder decoder(spec, family.weights, file, false, options);
+  const std::vector<int32_t> ids = Expected(name).ids("prompt_ids");
+  const Tensor found = logits_in_pieces(decoder, ids, ids.size());
+  Tensor expected = Expected(name).get("logits").clone();
+  const Tensor head = file.get("lm_head.weight").to(DType::f32);
+  for (int64_t v = 0; v < head.size(0); ++v) {
+    double sum = 0;
+    for (int64_t c = 0; c < head.size(1); ++c) sum += std::pow(head.f32()[v * head.size(1) + c], 2);
+    for (int64_t t = 0; t < expected.size(0); ++t)
+      expected.f32()[t * head.size(0) + v] /= static_cast<float>(std::sqrt(sum));
+  }
+  EXPECT_LE(relative_error(found, expected), 4e-3);  // the divided rows are bf16 again
+
+  nlohmann::json object = formats::read_json_file(case_folder(name) + "/config.json");
+  object["vocab_size"] = 125696;
+  EXPECT_TRUE(family.from_config(Config(object, "config.json")).unit_head_rows);
+}
+
+TEST(Decoder, ReadsAPrefixAtOnce) {
+  const Expected expected("chatglm");
+  const LanguageModelFiles files = open_case("chatglm", ComputeType::f32);
+  const LanguageModel& model = *files.model;
+  ASSERT_TRUE(model.has_encoder());
+  std::vector<int32_t> prompt = expected.ids("prompt_ids");
+  prompt.resize(prefix_end("chatglm", prompt));  // ends with the token that begins the answer
+  const Tensor whole = logits_in_pieces(model, prompt, prompt.size());
+  for (const bool with_start : {true, false}) {  // encode() takes it or adds it
+    std::vector<int32_t> given = prompt;
+    if (!with_start) given.pop_back();
+    const PromptState read = read_prompt(model, given);
+    EXPECT_EQ(read.rest, std::vector<int32_t>{prompt.back()});
+    const Tensor last = model.forward(read.rest, *read.state, LogitsFor::last);
+    EXPECT_TRUE(same_bits(last, whole.rows(whole.size(0) - 1, 1)));
+    EXPECT_EQ(read.state->length(), static_cast<int64_t>(prompt.size()));
+    EXPECT_THROW(read.state->truncate(5), Error);  // within the prefix
+  }
+  EXPECT_THROW(model.encode(std::vector<int32_t>{9, 10, 6}), Error);     // no mask
+  EXPECT_THROW(model.encode(std::vector<int32_t>{9, 5, 6, 10}), Error);  // goes on after the start
+  const auto state = model.new_state();
+  EXPECT_THROW(model.forward(std::vector<int32_t>{9, 5}, *state, LogitsFor::last), Error);
+}
+
+TEST(Decoder, RowsOfABatchHaveOnePrefix) {
+  const LanguageModelFiles files = open_case("chatglm", ComputeType::f32, true);
+  const Tensor same = Tensor::from_ids({9, 5, 6, 8, 10, 5, 6, 11}, {2, 4});
+  const Tensor both = files.model->forward(same);
+  const Tensor second = files.model->forward(Tensor::from_ids({10, 5, 6, 11}, {1, 4}));
+  EXPECT_TRUE(same_bits(both.rows(1, 1), second));
+  EXPECT_THROW(files.model->forward(Tensor::from_ids({9, 5, 6, 8, 5, 6, 10, 8}, {2, 4})), Error);
 }
 
 TEST(Decoder, CountsItsMemory) {

@@ -1,4 +1,5 @@
-// What tools/reference/language.py and language_gguf.py wrote, and comparisons with it.
+// What tools/reference/language.py, language_gguf.py, families_gguf.py and chatglm.py wrote, and
+// comparisons with it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,7 +28,8 @@ inline std::string case_model(const std::string& name) {
 
 class Expected {
  public:
-  explicit Expected(const std::string& name) : file_(case_folder(name) + "/expected.safetensors") {}
+  // A GGUF file made of another case's weights (families_gguf.py) has that one's expectations.
+  explicit Expected(const std::string& name) : file_(path(name)) {}
   Tensor get(const std::string& name) const { return file_.get(name); }
   const formats::SafetensorsFile& file() const { return file_; }
   std::vector<int32_t> ids(const std::string& name) const {
@@ -36,6 +38,12 @@ class Expected {
   }
 
  private:
+  static std::string path(const std::string& name) {
+    const std::string own = case_folder(name) + "/expected.safetensors";
+    if (std::filesystem::exists(own)) return own;
+    return case_folder(name.substr(std::string("gguf_").size())) + "/expected.safetensors";
+  }
+
   formats::SafetensorsFile file_;
 };
 
@@ -76,13 +84,13 @@ inline bool same_bits(const Tensor& a, const Tensor& b) {
          std::memcmp(a.bytes(), b.bytes(), static_cast<size_t>(a.nbytes())) == 0;
 }
 
-// Logits [n, V] of all ids, given to the model in pieces of `piece`.
+// Logits [n, V] of all ids, given to the model in pieces of `piece`, the first of at least `first`.
 inline Tensor logits_in_pieces(const LanguageModel& model, const std::vector<int32_t>& ids,
-                               size_t piece) {
+                               size_t piece, size_t first = 0) {
   const auto state = model.new_state();
   Tensor all = Tensor::empty({static_cast<int64_t>(ids.size()), model.vocab_size()});
-  for (size_t begin = 0; begin < ids.size(); begin += piece) {
-    const size_t count = std::min(piece, ids.size() - begin);
+  for (size_t begin = 0, count = 0; begin < ids.size(); begin += count) {
+    count = std::min(begin == 0 ? std::max(piece, first) : piece, ids.size() - begin);
     const Tensor part = model.forward(std::span(ids).subspan(begin, count), *state, LogitsFor::all);
     std::memcpy(all.rows(static_cast<int64_t>(begin), static_cast<int64_t>(count)).bytes(),
                 part.bytes(), static_cast<size_t>(part.nbytes()));

@@ -98,21 +98,20 @@ DecoderSpec gemma3_from_gguf(const formats::GgufFile& file) {
   return spec;
 }
 
-// Replaces the slot's entry.
-void set(WeightTable& table, const WeightEntry& entry) {
-  std::erase_if(table, [&](const WeightEntry& old) { return old.slot == entry.slot; });
-  table.push_back(entry);
-}
-
 WeightTable around_weights() {
   WeightTable table = llama_weights(Layout::plain);
-  set(table, {Slot::attention_post_norm, "model.layers.{}.post_attention_layernorm",
-              "blk.{}.post_attention_norm"});
-  set(table, {Slot::mlp_norm, "model.layers.{}.pre_feedforward_layernorm", "blk.{}.ffn_norm"});
-  set(table,
+  table = with_entry(std::move(table),
+                     {Slot::attention_post_norm, "model.layers.{}.post_attention_layernorm",
+                      "blk.{}.post_attention_norm"});
+  table = with_entry(std::move(table), {Slot::mlp_norm, "model.layers.{}.pre_feedforward_layernorm",
+                                        "blk.{}.ffn_norm"});
+  table = with_entry(
+      std::move(table),
       {Slot::mlp_post_norm, "model.layers.{}.post_feedforward_layernorm", "blk.{}.post_ffw_norm"});
-  set(table, {Slot::query_norm, "model.layers.{}.self_attn.q_norm", "blk.{}.attn_q_norm"});
-  set(table, {Slot::key_norm, "model.layers.{}.self_attn.k_norm", "blk.{}.attn_k_norm"});
+  table = with_entry(std::move(table),
+                     {Slot::query_norm, "model.layers.{}.self_attn.q_norm", "blk.{}.attn_q_norm"});
+  table = with_entry(std::move(table),
+                     {Slot::key_norm, "model.layers.{}.self_attn.k_norm", "blk.{}.attn_k_norm"});
   return table;
 }
 
