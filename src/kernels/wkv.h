@@ -1,5 +1,5 @@
-// The wkv recurrence of RWKV-4 (arXiv:2305.13048, section 3; numerically stable form of its appendix
-// D): for each channel an average of the values so far, weighted by e^key and fading with time.
+// The wkv recurrence of RWKV-4 (arXiv:2305.13048, section 3; numerically stable form of its
+// appendix D): for each channel an average of the values so far, weighted by e^key and fading with time.
 //
 //   out[t] = (a[t-1] + e^(first + key[t]) value[t]) / (b[t-1] + e^(first + key[t]))
 //   a[t]   = e^w a[t-1] + e^key[t] value[t],   b[t] = e^w b[t-1] + e^key[t],   w = -e^decay

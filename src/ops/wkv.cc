@@ -14,8 +14,8 @@ void check_sequences(const char* op, const char* operand, const Tensor& x) {
     fail("{}: {} has shape {}, expected [B, T, C]", op, operand, shape_string(x.shape()));
 }
 
-// Channels that a thread takes at least: they go through all steps, at about 16 times the work of an
-// addition.
+// Channels that a thread takes at least: they go through all steps, at about 16 times the work of
+// an addition.
 int64_t channel_grain(int64_t steps) {
   const int64_t grain = kParallelElements / 16 / (steps > 0 ? steps : 1);
   return (grain / 16 + 1) * 16;

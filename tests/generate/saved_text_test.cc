@@ -82,7 +82,8 @@ TEST_F(SavedTextTest, WhatDoesNotFitIsNamed) {
   };
   expect(folder("rwkv") + "/model.safetensors", "not a saved state");
   expect(changed([](auto&, auto& m) { m["model"] = "rwkv-4 9"; }), "the state of another model");
-  expect(changed([](auto&, auto& m) { m["length"] = "6"; }), "length: expected 0 to 5, found \"6\"");
+  expect(changed([](auto&, auto& m) { m["length"] = "6"; }),
+         "length: expected 0 to 5, found \"6\"");
   expect(changed([](auto&, auto& m) { m["length"] = "-1"; }), "length");
   expect(changed([](auto& t, auto&) { t.back().second = Tensor::from_ids({1, 131}, {2}); }),
          "ids: expected 0 to 130, found 131");

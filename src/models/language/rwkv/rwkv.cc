@@ -155,7 +155,8 @@ Tensor Rwkv::forward(std::span<const int32_t> ids, DecodeState& any_state, Logit
   return all.defined() ? all : result;
 }
 
-std::vector<std::pair<std::string, Tensor>> Rwkv::state_tensors(const DecodeState& any_state) const {
+std::vector<std::pair<std::string, Tensor>> Rwkv::state_tensors(
+    const DecodeState& any_state) const {
   const auto* state = dynamic_cast<const RwkvState*>(&any_state);
   if (state == nullptr || state->layers_.size() != layers_.size() || !state->complete_)
     fail("the decode state was made by another model, or a call on it failed");
