@@ -19,7 +19,8 @@ bool ignored_name(const std::string& name, const WeightNames& names, const Decod
   if (spec.tied_head && name == names.get(Slot::head).file + ".weight") return true;
   for (const std::string& unused : spec.unused_weights)
     if (name.rfind(unused, 0) == 0 || name.rfind(names.prefix() + unused, 0) == 0) return true;
-  return name == "rope_freqs.weight";
+  return name == "rope_freqs.weight" || name == "rope_factors_long.weight" ||
+         name == "rope_factors_short.weight";
 }
 
 float attention_scale(const DecoderSpec& spec, int64_t layer) {

@@ -22,6 +22,7 @@ struct Family {
   WeightTable weights;
   DecoderSpec (*from_config)(const Config& config);
   DecoderSpec (*from_gguf)(const formats::GgufFile& file);
+  const char* gguf_written = nullptr;  // general.architecture of files written, if not the first
 };
 
 const std::vector<Family>& families();

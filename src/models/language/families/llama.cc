@@ -67,7 +67,8 @@ Family mistral_family() {
           {},
           llama_weights(Layout::rotary_neighbours),
           mistral_from_config,
-          llama_from_gguf};
+          llama_from_gguf,
+          "llama"};
 }
 
 }  // namespace sumi::models
