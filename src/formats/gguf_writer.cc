@@ -135,16 +135,24 @@ void GgufWriter::set_alignment(uint32_t alignment) {
   alignment_ = alignment;
 }
 
-void GgufWriter::add_tensor(const std::string& name, const Tensor& tensor) {
+void GgufWriter::add_tensor(const TensorProducer& tensor) {
+  const std::string& name = tensor.name;
   if (name.empty()) fail("GGUF tensor: a name is empty");
-  for (const auto& [known, other] : tensors_)
-    if (known == name) fail("GGUF tensor {}: added twice", shown(name));
-  if (!ggml_type_of_dtype(tensor.dtype()))
-    fail("GGUF tensor {}: GGUF has no type {}", shown(name), dtype_name(tensor.dtype()));
-  if (tensor.shape().size() > kGgufMaxDims || tensor.numel() == 0)
+  for (const TensorProducer& known : tensors_)
+    if (known.name == name) fail("GGUF tensor {}: added twice", shown(name));
+  if (!ggml_type_of_dtype(tensor.dtype))
+    fail("GGUF tensor {}: GGUF has no type {}", shown(name), dtype_name(tensor.dtype));
+  if (tensor.shape.size() > kGgufMaxDims || tensor::element_count(tensor.shape) == 0)
     fail("GGUF tensor {}: shape {}: expected at most {} sizes, none of them 0", shown(name),
-         tensor::shape_string(tensor.shape()), kGgufMaxDims);
-  tensors_.emplace_back(name, tensor);
+         tensor::shape_string(tensor.shape), kGgufMaxDims);
+  tensors_.push_back(tensor);
+}
+
+uint64_t GgufWriter::tensor_bytes() const {
+  uint64_t bytes = 0;
+  for (const TensorProducer& tensor : tensors_)
+    bytes += static_cast<uint64_t>(tensor::byte_count(tensor.shape, tensor.dtype));
+  return bytes;
 }
 
 void GgufWriter::write(const std::string& path) const {
@@ -160,21 +168,22 @@ void GgufWriter::write(const std::string& path) const {
     append_bytes(header, alignment_);
   }
   uint64_t offset = 0;
-  for (const auto& [name, tensor] : tensors_) {
-    append_text(header, name);
-    append_bytes(header, static_cast<uint32_t>(tensor.shape().size()));
-    for (auto size = tensor.shape().rbegin(); size != tensor.shape().rend(); ++size)
+  for (const TensorProducer& tensor : tensors_) {
+    append_text(header, tensor.name);
+    append_bytes(header, static_cast<uint32_t>(tensor.shape.size()));
+    for (auto size = tensor.shape.rbegin(); size != tensor.shape.rend(); ++size)
       append_bytes(header, *size);
-    append_bytes(header, *ggml_type_of_dtype(tensor.dtype()));
+    append_bytes(header, *ggml_type_of_dtype(tensor.dtype));
     append_bytes(header, offset);
-    offset += static_cast<uint64_t>(tensor.nbytes());
+    offset += static_cast<uint64_t>(tensor::byte_count(tensor.shape, tensor.dtype));
     offset += padding(offset, alignment_);
   }
   AtomicFile file(path);
   file.write(header.data(), header.size());
-  for (const auto& item : tensors_) {
+  for (const TensorProducer& item : tensors_) {
     file.write_zeros(padding(file.written(), alignment_));
-    file.write(item.second.bytes(), static_cast<size_t>(item.second.nbytes()));
+    const Tensor tensor = item.checked();
+    file.write(tensor.bytes(), static_cast<size_t>(tensor.nbytes()));
   }
   // Readers of ggml expect the last tensor's padding too.
   file.write_zeros(padding(file.written(), alignment_));

@@ -8,6 +8,7 @@
 
 #include "formats/gguf.h"
 #include "formats/gguf_types.h"
+#include "formats/tensor_producer.h"
 
 namespace sumi::formats {
 
@@ -27,9 +28,13 @@ class GgufWriter {
   // metadata.
   void set(const std::string& key, const GgufValue& value);
 
-  // The tensor's bytes are read by write(). Throws Error on an empty or repeated name, a type that
-  // GGUF has not, more than four sizes, or a size of 0.
-  void add_tensor(const std::string& name, const Tensor& tensor);
+  // The tensor's bytes are read, or made, by write(). Throws Error on an empty or repeated name, a
+  // type that GGUF has not, more than four sizes, or a size of 0.
+  void add_tensor(const TensorProducer& tensor);
+  void add_tensor(const std::string& name, const Tensor& tensor) {
+    add_tensor(TensorProducer::of(name, tensor));
+  }
+  uint64_t tensor_bytes() const;  // of all tensors, without padding
 
   // Power of two from 8 to 65536; written as general.alignment unless it is the format's default
   // of 32.
@@ -50,7 +55,7 @@ class GgufWriter {
   uint32_t alignment_ = kGgufDefaultAlignment;
   std::vector<std::string> keys_;
   std::string metadata_;  // encoded
-  std::vector<std::pair<std::string, Tensor>> tensors_;
+  std::vector<TensorProducer> tensors_;
 };
 
 }  // namespace sumi::formats

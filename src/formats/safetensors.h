@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/memory.h"
+#include "formats/tensor_producer.h"
 #include "formats/tensor_source.h"
 
 namespace sumi::formats {
@@ -39,7 +40,9 @@ class SafetensorsFile : public TensorSource {
   std::map<std::string, std::string> metadata_;
 };
 
-// Writes tensors (name, tensor) to a file: temporary name first, then renamed.
+// Writes tensors to a file: temporary name first, then renamed.
+void write_safetensors(const std::string& path, const std::vector<TensorProducer>& tensors,
+                       const std::map<std::string, std::string>& metadata = {});
 void write_safetensors(const std::string& path,
                        const std::vector<std::pair<std::string, Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata = {});

@@ -43,11 +43,18 @@ const char* name_of_dtype(DType dtype) {
 void write_safetensors(const std::string& path,
                        const std::vector<std::pair<std::string, Tensor>>& tensors,
                        const std::map<std::string, std::string>& metadata) {
+  std::vector<TensorProducer> producers;
+  for (const auto& [name, tensor] : tensors) producers.push_back(TensorProducer::of(name, tensor));
+  write_safetensors(path, producers, metadata);
+}
+
+void write_safetensors(const std::string& path, const std::vector<TensorProducer>& tensors,
+                       const std::map<std::string, std::string>& metadata) {
   // Wide elements first keeps every tensor aligned to its elements; otherwise the given order.
-  std::vector<const std::pair<std::string, Tensor>*> order;
-  for (const auto& item : tensors) order.push_back(&item);
+  std::vector<const TensorProducer*> order;
+  for (const TensorProducer& item : tensors) order.push_back(&item);
   std::stable_sort(order.begin(), order.end(), [](const auto* a, const auto* b) {
-    return dtype_block_bytes(a->second.dtype()) > dtype_block_bytes(b->second.dtype());
+    return dtype_block_bytes(a->dtype) > dtype_block_bytes(b->dtype);
   });
 
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
@@ -55,15 +62,15 @@ void write_safetensors(const std::string& path,
   std::set<std::string> names;
   int64_t offset = 0;
   for (const auto* item : order) {
-    const auto& [name, tensor] = *item;
-    const char* dtype = name_of_dtype(tensor.dtype());
+    const std::string& name = item->name;
+    const char* dtype = name_of_dtype(item->dtype);
     if (!dtype)
       fail("{}: tensor {}: safetensors cannot hold {}", path, shown(name),
-           dtype_name(tensor.dtype()));
+           dtype_name(item->dtype));
     if (name.empty() || name == "__metadata__" || !names.insert(name).second)
       fail("{}: tensor name {} is reserved, empty or used twice", path, shown(name));
-    const int64_t end = offset + tensor.nbytes();
-    header[name] = {{"dtype", dtype}, {"shape", tensor.shape()}, {"data_offsets", {offset, end}}};
+    const int64_t end = offset + tensor::byte_count(item->shape, item->dtype);
+    header[name] = {{"dtype", dtype}, {"shape", item->shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }
   std::string text;
@@ -78,8 +85,10 @@ void write_safetensors(const std::string& path,
   const uint64_t header_bytes = text.size();
   file.write(&header_bytes, sizeof header_bytes);
   file.write(text.data(), text.size());
-  for (const auto* item : order)
-    file.write(item->second.bytes(), static_cast<size_t>(item->second.nbytes()));
+  for (const TensorProducer* item : order) {
+    const Tensor tensor = item->checked();
+    file.write(tensor.bytes(), static_cast<size_t>(tensor.nbytes()));
+  }
   file.commit();
 }
 

@@ -41,6 +41,18 @@ void store_nibbles(const std::array<int, kBlock>& codes, std::byte* to) {
   for (int i = 0; i < 16; ++i) to[i] = static_cast<std::byte>(codes[i] | codes[i + 16] << 4);
 }
 
+// The low four bits of each code as nibbles, after the fifth bits, one per weight.
+void store_five_bits(const std::array<int, kBlock>& codes, std::byte* to) {
+  uint32_t high = 0;
+  std::array<int, kBlock> low;
+  for (int i = 0; i < kBlock; ++i) {
+    high |= static_cast<uint32_t>(codes[i] >> 4) << i;
+    low[i] = codes[i] & 15;
+  }
+  std::memcpy(to, &high, sizeof high);
+  store_nibbles(low, to + sizeof high);
+}
+
 }  // namespace
 
 // The value of largest magnitude, with its sign, gets code 0, which stands for -8.
@@ -63,6 +75,29 @@ void quantize_q4_1(const float* values, int64_t count, std::byte* blocks) {
     std::array<int, kBlock> codes;
     for (int i = 0; i < kBlock; ++i) codes[i] = round_within((values[i] - min) * inverted, 0, 15);
     store_nibbles(codes, blocks + 4);
+  }
+}
+
+// As q4_0 with code 0 for -16, and as q4_1 with codes to 31.
+void quantize_q5_0(const float* values, int64_t count, std::byte* blocks) {
+  for (; count > 0; count -= kBlock, values += kBlock, blocks += 22) {
+    const float* extreme = std::max_element(
+        values, values + kBlock, [](float a, float b) { return std::abs(a) < std::abs(b); });
+    const float inverted = inverse(store_half(blocks, *extreme / -16));
+    std::array<int, kBlock> codes;
+    for (int i = 0; i < kBlock; ++i) codes[i] = round_within(values[i] * inverted, -16, 15) + 16;
+    store_five_bits(codes, blocks + 2);
+  }
+}
+
+void quantize_q5_1(const float* values, int64_t count, std::byte* blocks) {
+  for (; count > 0; count -= kBlock, values += kBlock, blocks += 24) {
+    const auto [low, high] = std::minmax_element(values, values + kBlock);
+    const float inverted = inverse(store_half(blocks, (*high - *low) / 31));
+    const float min = store_half(blocks + 2, *low);
+    std::array<int, kBlock> codes;
+    for (int i = 0; i < kBlock; ++i) codes[i] = round_within((values[i] - min) * inverted, 0, 31);
+    store_five_bits(codes, blocks + 4);
   }
 }
 

@@ -9,9 +9,11 @@
 namespace sumi::kernels {
 
 // Each encodes `count` finite floats, a multiple of 32 (256 for the K formats), into whole blocks
-// of 18, 20, 34, 144 and 210 bytes.
+// of 18, 20, 22, 24, 34, 144 and 210 bytes.
 void quantize_q4_0(const float* values, int64_t count, std::byte* blocks);
 void quantize_q4_1(const float* values, int64_t count, std::byte* blocks);
+void quantize_q5_0(const float* values, int64_t count, std::byte* blocks);
+void quantize_q5_1(const float* values, int64_t count, std::byte* blocks);
 void quantize_q8_0(const float* values, int64_t count, std::byte* blocks);
 void quantize_q4_k(const float* values, int64_t count, std::byte* blocks);
 void quantize_q6_k(const float* values, int64_t count, std::byte* blocks);

@@ -24,6 +24,7 @@ struct Family {
   DecoderSpec (*from_gguf)(const formats::GgufFile& file);
   // Where families share the names in config.json, those with a condition come first; null: none.
   bool (*condition)(const Config& config) = nullptr;
+  const char* gguf_written = nullptr;  // general.architecture of files written, if not the first
 };
 
 const std::vector<Family>& families();

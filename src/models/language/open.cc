@@ -82,7 +82,8 @@ LanguageModelFiles open_gguf(const std::string& path, const OpenOptions& options
   const formats::GgufFile file(path);
   const Family& family = family_for(file);
   files.architecture = family.name;
-  if (file.has_key("tokenizer.ggml.model")) files.tokenizer = text::tokenizer_from_gguf(file);
+  if (file.get_string("tokenizer.ggml.model", "none") != "none")
+    files.tokenizer = text::tokenizer_from_gguf(file);
   file.release_header();  // a vocabulary is megabytes of strings
   files.model = std::make_unique<Decoder>(family.from_gguf(file), family.weights, file, true,
                                           load_options(options));

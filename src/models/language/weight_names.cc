@@ -13,8 +13,6 @@ std::string with_layer(const char* pattern, int64_t layer) {
   return name;
 }
 
-bool per_layer(Slot slot) { return slot >= Slot::attention_norm && slot <= Slot::mlp_post_norm; }
-
 // What the decoder asks of a slot: nothing, a weight, or a weight and a bias.
 struct Needed {
   bool weight = false, bias = false;
@@ -80,6 +78,8 @@ WeightTable with_entry(WeightTable table, const WeightEntry& entry) {
   table.push_back(entry);
   return table;
 }
+
+bool per_layer(Slot slot) { return slot >= Slot::attention_norm && slot <= Slot::mlp_post_norm; }
 
 WeightNames::WeightNames(const WeightTable& table, const DecoderSpec& spec,
                          const formats::TensorSource& source, bool gguf)
@@ -188,14 +188,21 @@ std::vector<int64_t> WeightNames::row_order(Slot slot, Layout layout) const {
   return order;
 }
 
+std::vector<const WeightEntry*> WeightNames::used() const {
+  std::vector<const WeightEntry*> entries;
+  for (const WeightEntry& entry : table_)
+    if (needed(spec_, entry.slot).weight && find(entry.slot) == &entry && !replaced(entry.slot))
+      entries.push_back(&entry);
+  return entries;
+}
+
 std::vector<std::string> WeightNames::expected() const {
   std::vector<std::string> names;
-  for (const WeightEntry& entry : table_) {
-    const Needed need = needed(spec_, entry.slot);
-    if (!need.weight || find(entry.slot) != &entry || replaced(entry.slot)) continue;
-    const int64_t layers = per_layer(entry.slot) ? spec_.num_layers : 1;
+  for (const WeightEntry* entry : used()) {
+    const Needed need = needed(spec_, entry->slot);
+    const int64_t layers = per_layer(entry->slot) ? spec_.num_layers : 1;
     for (int64_t layer = 0; layer < layers; ++layer) {
-      const std::string file = file_name(entry, layer);
+      const std::string file = file_name(*entry, layer);
       names.push_back(file + ".weight");
       if (need.bias) names.push_back(file + ".bias");
     }

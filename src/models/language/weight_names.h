@@ -69,6 +69,8 @@ using WeightTable = std::vector<WeightEntry>;
 WeightTable with_entry(WeightTable table, const WeightEntry& entry);
 // Without the slot's.
 WeightTable without(WeightTable table, Slot slot);
+// Slots that are in every layer.
+bool per_layer(Slot slot);
 
 class WeightNames {
  public:
@@ -82,6 +84,10 @@ class WeightNames {
   nn::WeightName get(Slot slot, int64_t layer = 0) const;
   // What names in the file begin with, e.g. "bert.", or "" if the file's are without.
   std::string prefix() const;
+  // The entries that name the file's tensors, in the table's order.
+  std::vector<const WeightEntry*> used() const;
+  // Row i of what the decoder wants is row order[i] of a file with this layout; empty: the same.
+  std::vector<int64_t> row_order(Slot slot, Layout layout) const;
   // Every tensor of the checkpoint that the spec calls for, by its name in the file.
   std::vector<std::string> expected() const;
 
@@ -89,7 +95,6 @@ class WeightNames {
   const WeightEntry* find(Slot slot) const;
   bool replaced(Slot slot) const;
   std::string file_name(const WeightEntry& entry, int64_t layer) const;
-  std::vector<int64_t> row_order(Slot slot, Layout layout) const;
 
   const WeightTable& table_;
   const DecoderSpec& spec_;

@@ -75,7 +75,9 @@ Family mistral_family() {
           {},
           llama_weights(Layout::rotary_neighbours),
           mistral_from_config,
-          llama_from_gguf};
+          llama_from_gguf,
+          nullptr,
+          "llama"};
 }
 
 }  // namespace sumi::models

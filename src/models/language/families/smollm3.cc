@@ -34,7 +34,7 @@ DecoderSpec from_gguf(const formats::GgufFile& file) {
 
 Family smollm3_family() {
   return {"smollm3",   {"SmolLM3ForCausalLM"},       {"smollm3"},
-          {"smollm3"}, llama_weights(Layout::plain), from_config,
+          {"smollm3"}, llama_weights(Layout::rotary_neighbours), from_config,
           from_gguf};
 }
 

@@ -1,0 +1,85 @@
+// sumi convert: a Hugging Face folder as one GGUF file, or as a safetensors folder.
+
+#include <filesystem>
+#include <map>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "cli/common.h"
+#include "cli/verbs.h"
+#include "models/language/convert.h"
+
+namespace sumi::cli {
+
+namespace {
+
+struct Flags {
+  std::string model, out, to = "auto", dtype = "stored";
+  bool force = false;
+};
+
+const std::map<std::string, tensor::DType>& dtypes() {
+  using tensor::DType;
+  static const std::map<std::string, DType> all = [] {
+    std::map<std::string, DType> named;
+    for (const DType dtype : {DType::f32, DType::f16, DType::bf16, DType::q4_0, DType::q4_1,
+                              DType::q5_0, DType::q5_1, DType::q8_0, DType::q4_k, DType::q6_k})
+      named[tensor::dtype_name(dtype)] = dtype;
+    return named;
+  }();
+  return all;
+}
+
+int run_convert(const Flags& flags) {
+  std::string to = flags.to;
+  if (to == "auto")
+    to = std::filesystem::path(flags.out).extension() == ".gguf" ? "gguf" : "safetensors";
+  models::ConvertOptions options;
+  options.overwrite = flags.force;
+  if (flags.dtype != "stored") options.dtype = dtypes().at(flags.dtype);
+  if (to == "safetensors" && options.dtype && tensor::is_quantized(*options.dtype))
+    throw CLI::ValidationError("--dtype", "safetensors holds f32, f16 or bf16");
+  const std::string folder = models::resolve_model(flags.model);
+  if (!std::filesystem::is_directory(folder))
+    fail("{}: converting GGUF files is not known, only folders", folder);
+  base::Progress progress("converting");
+  options.progress = [&](double fraction) { progress.update(fraction); };
+  const models::ConvertReport report =
+      to == "gguf" ? models::convert_to_gguf(folder, flags.out, options)
+                   : models::convert_to_safetensors(folder, flags.out, options);
+  write_out(fmt::format("{}: {} tensors, {:.1f} MB\n", flags.out, report.tensors,
+                        static_cast<double>(report.bytes) / 1e6));
+  if (report.kept > 0)
+    write_out(fmt::format("{} of them are f16: their rows are no whole blocks of {}\n", report.kept,
+                          flags.dtype));
+  return 0;
+}
+
+}  // namespace
+
+void add_convert(CLI::App& app, Run& run) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* verb = app.add_subcommand("convert", "Write a model's files in another form");
+  verb->add_option("MODEL", flags->model, "Model: a Hugging Face folder or its name")->required();
+  verb->add_option("OUT", flags->out, "The file or folder to write")->required();
+  verb->add_option("--to", flags->to, "gguf or safetensors (default: by OUT's ending)")
+      ->check(CLI::IsMember({"gguf", "safetensors"}))
+      ->type_name("FORM");
+  std::vector<std::string> names = {"stored"};
+  for (const auto& [name, dtype] : dtypes()) names.push_back(name);
+  verb->add_option("--dtype", flags->dtype, "Type of the matrices (default: as stored)")
+      ->check(CLI::IsMember(names))
+      ->type_name("TYPE");
+  verb->add_flag("--force", flags->force, "Replace OUT if it is there");
+  verb->footer(
+      "A GGUF file holds weights, configuration and tokenizer; other engines open it, too. What "
+      "the format\n"
+      "cannot express is an error, and OUT appears only when it is whole and was compared with "
+      "MODEL.\n\n"
+      "Examples:\n"
+      "  sumi convert folder model.gguf --dtype q8_0\n"
+      "  sumi convert folder-with-bin new-folder --to safetensors --dtype bf16");
+  verb->callback([=, &run] { run = [=] { return run_convert(*flags); }; });
+}
+
+}  // namespace sumi::cli

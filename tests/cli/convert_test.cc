@@ -1,0 +1,51 @@
+#include <gtest/gtest.h>
+
+#include "cli/command.h"
+
+namespace sumi::cli {
+namespace {
+
+TEST(CliConvert, AGgufFileAnswersAsItsFolder) {
+  const ModelFolder model;
+  const std::string out = model / "m.gguf";
+  const Outcome outcome = run("convert " + model.path() + " " + out + " --dtype f32");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("21 tensors"), std::string::npos) << outcome.out;
+  const std::string more = " --prompt 'Hello, w0rld' --temperature 0 --max-tokens 24 --json";
+  const nlohmann::json folder = run("generate " + model.path() + more).json();
+  const nlohmann::json file = run("generate " + out + more).json();
+  EXPECT_EQ(file["prompt_ids"], folder["prompt_ids"]);
+  EXPECT_EQ(file["ids"], folder["ids"]);
+  EXPECT_EQ(run("inspect " + out + " --json").json()["chat_template"], ModelFolder::kTemplate);
+  EXPECT_EQ(run("convert " + model.path() + " " + out).code, 1);  // it is there
+  EXPECT_EQ(run("convert " + model.path() + " " + out + " --force --dtype q8_0").code, 0);
+  EXPECT_EQ(run("convert " + out + " " + (model / "n.gguf")).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(model / "n.gguf"));
+}
+
+TEST(CliConvert, ASafetensorsFolderIsWhole) {
+  const ModelFolder model;
+  const Folder parent;
+  ASSERT_EQ(run("convert " + model.path() + " " + (parent / "new") + " --dtype bf16").code, 0);
+  const nlohmann::json json = run("inspect " + (parent / "new") + " --json").json();
+  EXPECT_EQ(json["dtypes"]["bf16"]["tensors"], 21);
+  EXPECT_EQ(json["chat_template"], ModelFolder::kTemplate);
+  EXPECT_EQ(run("tokenize " + (parent / "new") + " 'a b'").out,
+            run("tokenize " + model.path() + " 'a b'").out);
+}
+
+TEST(CliConvert, WrongUse) {
+  const ModelFolder model;
+  const std::string start = "convert " + model.path();
+  EXPECT_EQ(run(start).code, 2);
+  EXPECT_EQ(run(start + " " + (model / "x") + " --dtype q9").code, 2);
+  EXPECT_EQ(run(start + " " + (model / "x") + " --to onnx").code, 2);
+  EXPECT_EQ(run(start + " " + (model / "x") + " --dtype q8_0").code, 2);  // a folder
+  EXPECT_EQ(run(start + " /no/such/folder/x.gguf").code, 1);
+  spill(model / "config.json", "{}");
+  EXPECT_EQ(run(start + " " + (model / "x.gguf")).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(model / "x.gguf"));
+}
+
+}  // namespace
+}  // namespace sumi::cli
