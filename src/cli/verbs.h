@@ -16,6 +16,7 @@ void add_tokenize(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_perplexity(CLI::App& app, Run& run);
 void add_embed(CLI::App& app, Run& run);
+void add_condition(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 }  // namespace sumi::cli
