@@ -18,6 +18,7 @@ void add_perplexity(CLI::App& app, Run& run);
 void add_embed(CLI::App& app, Run& run);
 void add_image(CLI::App& app, Run& run);
 void add_convert(CLI::App& app, Run& run);
+void add_condition(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 }  // namespace sumi::cli

@@ -66,6 +66,14 @@ void Scheduler::set_eta(double eta) {
   if (eta != 0) fail("eta: only the ddim scheduler has it, found {}", eta);
 }
 
+nlohmann::json read_scheduler_config(const std::string& path) {
+  std::string text = formats::read_text_file(path, size_t{1} << 20);
+  const std::string infinity = ": -Infinity";
+  for (size_t at; (at = text.find(infinity)) != std::string::npos;)
+    text.replace(at, infinity.size(), ": null");
+  return formats::parse_json(text, path);
+}
+
 std::unique_ptr<Scheduler> make_scheduler(const nlohmann::json& config, const std::string& file) {
   const std::string name = formats::require_string(config, "_class_name", file);
   for (const Kind& kind : kinds())

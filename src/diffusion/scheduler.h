@@ -58,6 +58,11 @@ class Scheduler {
   std::string prediction_type_;
 };
 
+// A scheduler_config.json. diffusers writes the default of lambda_min_clipped as -Infinity, which
+// is no JSON: it is read as null, which means the default. Throws Error on anything else that is no
+// JSON.
+nlohmann::json read_scheduler_config(const std::string& path);
+
 // A scheduler as its scheduler_config.json says (`file` names it in messages). Keys that belong to
 // other schedulers are ignored, as diffusers does; keys that belong to none throw Error, as do
 // values that are not known.

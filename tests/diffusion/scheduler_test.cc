@@ -163,6 +163,20 @@ TEST(Scheduler, BadConfigurationsAreNamed) {
   expect_mentions(error_of([] { make_scheduler("euler_a", json::object(), "x"); }), "euler-a");
 }
 
+TEST(Scheduler, FilesOfDiffusersMayHoldInfinity) {
+  const formats::TemporaryFolder folder;
+  const std::string path = folder.write("scheduler_config.json", R"({
+  "_class_name": "DPMSolverMultistepScheduler",
+  "lambda_min_clipped": -Infinity,
+  "solver_order": 2
+})");
+  const auto scheduler = make_scheduler(read_scheduler_config(path), path);
+  scheduler->set_timesteps(4);
+  EXPECT_EQ(scheduler->timesteps(), (std::vector<float>{999, 749, 500, 250}));
+  expect_mentions(error_of([&] { read_scheduler_config(folder.write("b.json", "{\"a\": NaN}")); }),
+                  "b.json: invalid JSON");
+}
+
 TEST(Scheduler, BadCallsAreNamed) {
   const auto ddim = make_scheduler("ddim", json::object(), "x");
   expect_mentions(error_of([&] { ddim->set_timesteps(0); }), "1 to 1000");

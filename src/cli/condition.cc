@@ -1,0 +1,74 @@
+// sumi condition: a picture in, the picture that guides a ControlNet out.
+
+#include "diffusion/condition/condition.h"
+
+#include "cli/common.h"
+#include "cli/verbs.h"
+
+namespace sumi::cli {
+
+namespace {
+
+struct Flags {
+  std::string kind, image, output;
+  double low = 100, high = 200;
+  bool l2 = false;
+  std::optional<double> sigma;
+  std::optional<int> block;
+};
+
+formats::Image made(const Flags& flags, const formats::Image& image) {
+  using namespace diffusion;
+  if (flags.kind == "canny") return canny(image, {flags.low, flags.high, flags.l2});
+  if (flags.kind == "softedge") return soft_edges(image, flags.sigma.value_or(1.5));
+  if (flags.kind == "lineart") return line_art(image, flags.sigma.value_or(6));
+  if (flags.kind == "scribble") return scribble(image, flags.sigma.value_or(3));
+  if (flags.kind == "tile") return tile(image, flags.block.value_or(8));
+  if (flags.kind == "palette") return palette(image, flags.block.value_or(64));
+  return gaussian_blur(image, flags.sigma.value_or(8));
+}
+
+int run_condition(const Flags& flags) {
+  if (!formats::is_image_name(flags.output))
+    throw CLI::ValidationError(
+        "--output", "expected a name ending in .png, .jpg or .webp, found " + flags.output);
+  formats::write_image(flags.output, made(flags, formats::read_image(flags.image)));
+  return 0;
+}
+
+}  // namespace
+
+void add_condition(CLI::App& app, Run& run) {
+  auto flags = std::make_shared<Flags>();
+  CLI::App* verb =
+      app.add_subcommand("condition", "Turn a picture into one that guides a ControlNet");
+  verb->add_option("KIND", flags->kind, "canny, softedge, lineart, scribble, tile, palette or blur")
+      ->required()
+      ->check(
+          CLI::IsMember({"canny", "softedge", "lineart", "scribble", "tile", "palette", "blur"}));
+  verb->add_option("IMAGE", flags->image, "Picture: PNG, JPEG or WebP")->required();
+  verb->add_option("-o,--output", flags->output, "Write here: .png, .jpg or .webp")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("--low", flags->low, "canny: weak edges are above this (100)")
+      ->check(in_range(0.0, 32767.0))
+      ->type_name("X");
+  verb->add_option("--high", flags->high, "canny: strong edges are above this (200)")
+      ->check(in_range(0.0, 32767.0))
+      ->type_name("X");
+  verb->add_flag("--l2", flags->l2, "canny: slopes by Pythagoras instead of |dx| + |dy|");
+  verb->add_option("--sigma", flags->sigma,
+                   "Blur in pixels: softedge (1.5), lineart (6), scribble (3), blur (8)")
+      ->type_name("X");
+  verb->add_option("--block", flags->block, "Squares in pixels: tile (8), palette (64)")
+      ->check(in_range(1, 4096))
+      ->type_name("N");
+  verb->footer(
+      "No model is needed. Depth, pose and segmentation maps are taken as given pictures.\n\n"
+      "Examples:\n"
+      "  sumi condition canny photo.jpg -o edges.png\n"
+      "  sumi condition palette photo.jpg --block 32 -o colours.png");
+  verb->callback([=, &run] { run = [=] { return run_condition(*flags); }; });
+}
+
+}  // namespace sumi::cli
