@@ -16,6 +16,10 @@ void add_tokenize(CLI::App& app, Run& run);
 void add_inspect(CLI::App& app, Run& run);
 void add_perplexity(CLI::App& app, Run& run);
 void add_embed(CLI::App& app, Run& run);
+void add_train(CLI::App& app, Run& run);
+void add_merge(CLI::App& app, Run& run);
+void add_data(CLI::App& app, Run& run);
+void add_plot(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 }  // namespace sumi::cli

@@ -142,6 +142,9 @@ nn::WeightName WeightNames::get(Slot slot, int64_t layer) const {
   const Layout layout = gguf_ ? entry->gguf_layout : entry->hugging_face_layout;
   name.transposed = layout == Layout::transposed;
   name.row_order = row_order(slot, layout);
+  const Layout exported =
+      entry->hugging_face != nullptr ? entry->hugging_face_layout : Layout::plain;
+  name.exported = {exported == Layout::transposed, row_order(slot, exported)};
   return name;
 }
 
