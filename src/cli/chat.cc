@@ -197,6 +197,7 @@ void add_chat(CLI::App& app, Run& run) {
       ->capture_default_str()
       ->type_name("N");
   add_sampling_flags(*verb, flags->sampling);
+  add_adapter_flag(*verb, flags->compute);
   add_dtype_flag(*verb, flags->compute);
   add_tokenizer_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/threads.h"
+#include "nn/lora_file.h"
 
 namespace sumi::cli {
 
@@ -125,6 +126,12 @@ void add_tokenizer_flag(CLI::App& verb, ComputeFlags& flags) {
       ->type_name("FILE");
 }
 
+void add_adapter_flag(CLI::App& verb, ComputeFlags& flags) {
+  verb.add_option("--adapter", flags.adapter,
+                  "LoRA adapter for the model: a folder that sumi train or peft wrote")
+      ->type_name("DIR");
+}
+
 void set_threads(const ComputeFlags& flags) {
   if (flags.threads > 0) base::set_num_threads(flags.threads);
 }
@@ -139,7 +146,10 @@ OpenedModel open_model(const std::string& model, const ComputeFlags& flags) {
   options.progress = [&](double fraction) { progress.update(fraction); };
   const auto start = Clock::now();
   OpenedModel opened;
+  std::optional<nn::LoraFile> adapter;
+  if (!flags.adapter.empty()) options.lora = adapter.emplace(flags.adapter).packed();
   opened.files = models::open_language_model(model, options);
+  if (adapter) adapter->check_all_used();
   opened.load_ms = ms_since(start);
   return opened;
 }

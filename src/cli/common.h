@@ -61,15 +61,17 @@ CLI::Validator at_least(Number low) {
       "");
 }
 
-// --threads, --dtype and --tokenizer.
+// --threads, --dtype, --tokenizer and --adapter.
 struct ComputeFlags {
   int threads = 0;  // 0: as many as the processors
   std::string dtype = "auto";
   std::string tokenizer;  // a file; empty: the model's own
+  std::string adapter;    // a folder; empty: none
 };
 void add_threads_flag(CLI::App& verb, ComputeFlags& flags);
 void add_dtype_flag(CLI::App& verb, ComputeFlags& flags);
 void add_tokenizer_flag(CLI::App& verb, ComputeFlags& flags);
+void add_adapter_flag(CLI::App& verb, ComputeFlags& flags);
 void set_threads(const ComputeFlags& flags);
 
 // Opens a model, with a progress line if that takes long.

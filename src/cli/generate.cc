@@ -234,6 +234,7 @@ void add_generate(CLI::App& app, Run& run) {
   verb->add_option("--save-state", flags->save_state,
                    "Write the text with the model's state to this file when done (RWKV)")
       ->type_name("FILE");
+  add_adapter_flag(*verb, flags->compute);
   add_dtype_flag(*verb, flags->compute);
   add_tokenizer_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);

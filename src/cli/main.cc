@@ -49,6 +49,10 @@ int run(int argc, char** argv) {
   sumi::cli::add_image(app, verb);
   sumi::cli::add_convert(app, verb);
   sumi::cli::add_condition(app, verb);
+  sumi::cli::add_train(app, verb);
+  sumi::cli::add_merge(app, verb);
+  sumi::cli::add_data(app, verb);
+  sumi::cli::add_plot(app, verb);
   sumi::cli::add_bench(app, verb);
   try {
     const auto is_verb = [&](const CLI::App* verb) { return verb->get_name() == argv[1]; };

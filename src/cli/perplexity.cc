@@ -65,6 +65,7 @@ void add_perplexity(CLI::App& app, Run& run) {
   verb->add_option("--context", flags->context, "Tokens in a window (default: the model's context)")
       ->check(at_least<int64_t>(2))
       ->type_name("N");
+  add_adapter_flag(*verb, flags->compute);
   add_dtype_flag(*verb, flags->compute);
   add_tokenizer_flag(*verb, flags->compute);
   add_threads_flag(*verb, flags->compute);

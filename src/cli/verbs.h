@@ -19,6 +19,10 @@ void add_embed(CLI::App& app, Run& run);
 void add_image(CLI::App& app, Run& run);
 void add_convert(CLI::App& app, Run& run);
 void add_condition(CLI::App& app, Run& run);
+void add_train(CLI::App& app, Run& run);
+void add_merge(CLI::App& app, Run& run);
+void add_data(CLI::App& app, Run& run);
+void add_plot(CLI::App& app, Run& run);
 void add_bench(CLI::App& app, Run& run);
 
 }  // namespace sumi::cli

@@ -70,7 +70,10 @@ std::vector<float> widen(const uint16_t* values, int64_t count) {
 
 // No product to form: c = beta c.
 void only_beta(const Matmul& s, float* c) {
-  for (int64_t i = 0; i < s.m * s.n; ++i) c[i] = s.beta == 0 ? 0 : s.beta * c[i];
+  const int64_t ldc = s.ldc > 0 ? s.ldc : s.n;
+  for (int64_t r = 0; r < s.m; ++r)
+    for (int64_t i = 0; i < s.n; ++i)
+      c[r * ldc + i] = s.beta == 0 ? 0 : s.beta * c[r * ldc + i];
 }
 
 }  // namespace
@@ -78,8 +81,10 @@ void only_beta(const Matmul& s, float* c) {
 void matmul(const Matmul& s, const float* a, const float* b, float* c) {
   if (s.m == 0 || s.n == 0) return;
   if (s.k == 0) return only_beta(s, c);
+  const int64_t lda = s.lda > 0 ? s.lda : s.transpose_a ? s.m : s.k;
+  const int64_t ldb = s.ldb > 0 ? s.ldb : s.transpose_b ? s.k : s.n;
   check(dnnl_sgemm(s.transpose_a ? 'T' : 'N', s.transpose_b ? 'T' : 'N', s.m, s.n, s.k, s.alpha, a,
-                   s.transpose_a ? s.m : s.k, b, s.transpose_b ? s.k : s.n, s.beta, c, s.n),
+                   lda, b, ldb, s.beta, c, s.ldc > 0 ? s.ldc : s.n),
         s);
 }
 

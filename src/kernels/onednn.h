@@ -8,11 +8,13 @@ namespace sumi::kernels::onednn {
 
 // c [m, n] = alpha op(a) op(b) + beta c, row-major. op(a) is [m, k]: a is stored so, or [k, m] if
 // transpose_a; op(b) is [k, n]: stored so, or [n, k] if transpose_b. With beta 0, c is not read.
+// Rows as stored are lda, ldb and ldc elements apart; 0: one after the other.
 // Uses all threads, or one inside a parallel region. Throws Error if oneDNN reports one.
 struct Matmul {
   bool transpose_a = false, transpose_b = false;
   int64_t m = 0, n = 0, k = 0;
   float alpha = 1, beta = 0;
+  int64_t lda = 0, ldb = 0, ldc = 0;  // f32 only
 };
 void matmul(const Matmul& shape, const float* a, const float* b, float* c);
 

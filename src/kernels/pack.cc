@@ -305,4 +305,70 @@ float packed_weight_at(const PackedMatrix& matrix, int64_t row, int64_t column) 
   return s.scale * static_cast<float>(packed_code_at(matrix, row, column) - matrix.zero_point) + s.min;
 }
 
+namespace {
+
+void unpack_float_panel(const PackedMatrix& matrix, const std::byte* panel, float* out) {
+  const auto* wide = reinterpret_cast<const float*>(panel);
+  const auto* narrow = reinterpret_cast<const uint16_t*>(panel);
+  for (int64_t k = 0; k < matrix.k; ++k)
+    for (int64_t n = 0; n < kPanel; ++n) {
+      float& to = out[n * matrix.k + k];
+      if (matrix.code == CodeKind::f32) to = wide[k * kPanel + n];
+      else if (matrix.code == CodeKind::f16) to = base::f16_to_float(narrow[k * kPanel + n]);
+      else to = base::bf16_to_float(narrow[(k / 2 * kPanel + n) * 2 + k % 2]);
+    }
+}
+
+// The codes of a block, [kPanel][kBlock].
+void unpack_codes(const PackedMatrix& matrix, const std::byte* codes, const std::byte* high,
+                  uint8_t (*out)[kBlock]) {
+  const auto* from = reinterpret_cast<const uint8_t*>(codes);
+  const auto* bits = reinterpret_cast<const uint8_t*>(high);
+  if (matrix.code == CodeKind::u8) {
+    for (int g = 0; g < 8; ++g)
+      for (int n = 0; n < kPanel; ++n) std::memcpy(out[n] + 4 * g, from + (g * kPanel + n) * 4, 4);
+    return;
+  }
+  for (int p = 0; p < 4; ++p)
+    for (int n = 0; n < kPanel; ++n)
+      for (int i = 0; i < 4; ++i) {
+        const uint8_t both = from[(p * kPanel + n) * 4 + i];
+        out[n][8 * p + i] = both & 15;
+        out[n][8 * p + 4 + i] = both >> 4;
+      }
+  if (matrix.code == CodeKind::u5)
+    for (int n = 0; n < kPanel; ++n)
+      for (int c = 0; c < kBlock; ++c)
+        out[n][c] |= static_cast<uint8_t>((bits[n * 4 + c % 4] >> (c / 4) & 1) << 4);
+  if (matrix.code == CodeKind::u6)
+    for (int n = 0; n < kPanel; ++n)
+      for (int c = 0; c < kBlock; ++c) {
+        const int g = c / 4;
+        out[n][c] |= static_cast<uint8_t>(
+            (bits[(g / 4 * kPanel + n) * 4 + c % 4] >> (2 * (g % 4)) & 3) << 4);
+      }
+}
+
+}  // namespace
+
+void unpack_panel(const PackedMatrix& matrix, int64_t panel, float* out) {
+  const std::byte* base = matrix.data + static_cast<size_t>(panel) * matrix.panel_bytes;
+  if (!matrix.quantized()) return unpack_float_panel(matrix, base, out);
+  uint8_t codes[kPanel][kBlock];
+  for (int64_t block = 0; block < matrix.k / kBlock; ++block) {
+    const auto b = static_cast<size_t>(block);
+    unpack_codes(matrix, base + b * code_bytes_per_block(matrix.code),
+                 base + matrix.high_offset + b * high_bytes_per_block(matrix.code), codes);
+    for (int64_t n = 0; n < kPanel; ++n)
+      for (int64_t half = 0; half < 2; ++half) {
+        const int64_t column = block * kBlock + half * 16;
+        const PackedScale s = packed_scale_at(matrix, panel * kPanel + n, column);
+        const float offset = s.min - s.scale * static_cast<float>(matrix.zero_point);
+        float* to = out + n * matrix.k + column;
+        for (int i = 0; i < 16; ++i)
+          to[i] = s.scale * static_cast<float>(codes[n][half * 16 + i]) + offset;
+      }
+  }
+}
+
 }  // namespace sumi::kernels

@@ -14,11 +14,21 @@ Linear::Linear(std::shared_ptr<const ops::PackedConv> packed, Tensor bias)
     : conv_(std::move(packed)), bias_(std::move(bias)) {}
 
 Tensor Linear::operator()(const Tensor& x, Tensor residual) const {
-  if (conv_) return ops::linear(x, *conv_, bias_, std::move(residual));
+  if (conv_ && adapters_.empty()) return ops::linear(x, *conv_, bias_, std::move(residual));
   return ops::add((*this)(x), residual);
 }
 
 Tensor Linear::operator()(const Tensor& x) const {
+  Tensor y = base(x);
+  for (const Adapter& adapter : adapters_) y = adapter.lora->add_to(y, adapter.begin, x);
+  return y;
+}
+
+void Linear::add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter) {
+  adapters_.push_back({begin, std::move(adapter)});
+}
+
+Tensor Linear::base(const Tensor& x) const {
   if (conv_) return ops::linear(x, *conv_, bias_);
   if (packed_) return ops::linear(x, *packed_, bias_);
   if (parts_.size() == 1) return ops::linear(x, parts_[0].weight, parts_[0].bias);

@@ -4,6 +4,7 @@
 #include <memory>
 #include <vector>
 
+#include "nn/lora.h"
 #include "ops/conv.h"
 #include "ops/linear.h"
 #include "tensor/tensor.h"
@@ -28,18 +29,32 @@ class Linear {
   // rule that a row's bits do not depend on the others.
   Linear(std::shared_ptr<const ops::PackedConv> packed, Tensor bias);
 
+  // The plain weights, empty when packed.
+  const std::vector<Part>& parts() const { return parts_; }
+  bool has_adapters() const { return !adapters_.empty(); }
+
   bool defined() const { return packed_ || conv_ || !parts_.empty(); }
   Tensor operator()(const Tensor& x) const;  // [..., K] -> [..., N]
   // Plus residual [..., N]; its memory may be reused if this is its only handle.
   Tensor operator()(const Tensor& x, Tensor residual) const;
 
+  // Adds an adapter to output features [begin, begin + its outputs).
+  void add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter);
+
   size_t packed_bytes() const { return packed_ ? packed_->bytes() : 0; }
 
  private:
+  Tensor base(const Tensor& x) const;
+
+  struct Adapter {
+    int64_t begin;
+    std::shared_ptr<const Lora> lora;
+  };
   std::vector<Part> parts_;
   std::shared_ptr<const ops::PackedWeight> packed_;
   std::shared_ptr<const ops::PackedConv> conv_;
   Tensor bias_;
+  std::vector<Adapter> adapters_;
 };
 
 }  // namespace sumi::nn

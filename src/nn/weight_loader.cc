@@ -136,10 +136,11 @@ Tensor WeightLoader::matrix(const WeightName& name, int64_t n, int64_t k) const 
   return tensor;
 }
 
-Tensor WeightLoader::parameter(const std::string& name, Tensor value) {
+Tensor WeightLoader::parameter(const std::string& name, Tensor value,
+                               const Arrangement& arrangement) {
   if (options_.trainable) {
     value.set_requires_grad(true);
-    parameters_.add(name, value);
+    parameters_.add(name, value, arrangement);
   }
   memory_bytes_ += static_cast<size_t>(value.nbytes());
   return value;
@@ -173,7 +174,7 @@ Tensor WeightLoader::vector(const WeightName& name, const std::string& suffix, i
   Tensor value = float_tensor(full, {n}).to(DType::f32);
   if (!name.row_order.empty()) value = gather_rows(value, name.row_order);
   done(full);
-  return parameter(name.parameter + suffix, value);
+  return parameter(name.parameter + suffix, value, name.exported);
 }
 
 Norm WeightLoader::norm(const WeightName& name, NormKind kind, int64_t n, bool bias, float eps,
@@ -183,27 +184,30 @@ Norm WeightLoader::norm(const WeightName& name, NormKind kind, int64_t n, bool b
 }
 
 Embedding WeightLoader::embedding(const WeightName& name, int64_t rows, int64_t columns) {
-  if (!options_.trainable) {
+  if (!options_.plain()) {
     used_.insert(name.file + ".weight");
     return Embedding(matrix(name, rows, columns));
   }
   Tensor table = dequantize(matrix(name, rows, columns));
   done(name.file + ".weight");
-  return Embedding(parameter(name.parameter + ".weight", table));
+  return Embedding(parameter(name.parameter + ".weight", table, name.exported));
 }
 
 Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                             int64_t k, bool bias) {
   const tensor::NoGrad no_grad;
-  if (options_.trainable) {
+  if (options_.plain()) {
     std::vector<Linear::Part> plain;
     for (size_t i = 0; i < parts.size(); ++i) {
       Tensor weight = dequantize(matrix(parts[i], n[i], k));
+      if (options_.edit) options_.edit(site(parts[i], n[i], k), weight);
       done(parts[i].file + ".weight");
-      plain.push_back({parameter(parts[i].parameter + ".weight", weight),
+      plain.push_back({parameter(parts[i].parameter + ".weight", weight, parts[i].exported),
                        bias ? vector(parts[i], ".bias", n[i]) : Tensor()});
     }
-    return Linear(std::move(plain));
+    Linear layer(std::move(plain));
+    add_adapters(parts, n, k, layer);
+    return layer;
   }
   if (options_.many_rows) return many_row_linear(parts, n, k, bias);
   std::vector<Tensor> weights;
@@ -215,7 +219,9 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
   auto packed = std::make_shared<const ops::PackedWeight>(weights, options_.compute, &arena_);
   memory_bytes_ += packed->bytes();
   for (const WeightName& part : parts) done(part.file + ".weight");
-  return Linear(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
+  Linear layer(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
+  add_adapters(parts, n, k, layer);
+  return layer;
 }
 
 Tensor WeightLoader::joined_bias(const std::vector<WeightName>& parts,
@@ -253,14 +259,16 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
   auto packed = std::make_shared<const ops::PackedConv>(joined, conv_type(stored),
                                                         ops::Conv2dOptions{});
   memory_bytes_ += packed->bytes();
-  return Linear(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
+  Linear layer(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
+  add_adapters(parts, n, k, layer);
+  return layer;
 }
 
 Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int64_t kernel,
                             const ops::Conv2dOptions& options, bool bias) {
   const std::string full = name.file + ".weight";
   const Tensor weight = float_tensor(full, {out, in, kernel, kernel});
-  if (options_.trainable) {
+  if (options_.plain()) {
     Tensor plain = parameter(name.parameter + ".weight", weight.to(DType::f32));
     done(full);
     return Conv2d(plain, bias ? vector(name, ".bias", out) : Tensor(), options);
@@ -278,8 +286,24 @@ GroupNorm WeightLoader::group_norm(const WeightName& name, int64_t channels, int
   return GroupNorm(weight, vector(name, ".bias", channels), groups, eps);
 }
 
+LoraSite WeightLoader::site(const WeightName& part, int64_t n, int64_t k) const {
+  return {part.parameter, n, k, part.exported.row_order, part.exported.transposed};
+}
+
+void WeightLoader::add_adapters(const std::vector<WeightName>& parts,
+                                const std::vector<int64_t>& n, int64_t k, Linear& layer) const {
+  if (!options_.lora) return;
+  int64_t begin = 0;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    if (auto adapter = options_.lora(site(parts[i], n[i], k)))
+      layer.add_adapter(begin, std::move(adapter));
+    begin += n[i];
+  }
+}
+
 Linear WeightLoader::tied(const WeightName& name, const Embedding& embedding) {
-  if (options_.trainable) return Linear({{embedding.table(), Tensor()}});
+  if (options_.plain())
+    return Linear({{embedding.table(), Tensor()}});
   auto packed = std::make_shared<const ops::PackedWeight>(std::vector<Tensor>{embedding.table()},
                                                           options_.compute, &arena_);
   memory_bytes_ += packed->bytes();

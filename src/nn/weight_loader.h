@@ -23,14 +23,19 @@ struct WeightName {
   bool transposed = false;         // the file has [K, N] (GPT-2's Conv1D)
   std::vector<int64_t> row_order = {};  // row i is the file's row row_order[i]; empty: as in the file
   bool unit_rows = false;          // of a float matrix: each row is divided by its length
+  Arrangement exported = {};       // the same in Hugging Face files, whatever the file at hand
 };
 
 struct LoadOptions {
   bool trainable = false;  // plain f32 parameters with gradients; else packed for inference
+  bool frozen = false;     // plain f32 without gradients, for training adapters
+  bool plain() const { return trainable || frozen; }
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::stored;
   // Linear layers that see thousands of rows at once are packed for oneDNN (see nn/linear.h). Then,
   // and for convolutions, Compute::stored means f32 for f32 weights and bf16 for others.
   bool many_rows = false;
+  LoraSource lora;                       // adapters of the linear layers; may be empty
+  WeightEdit edit;                       // of plain linear weights; may be empty
   std::function<void(double)> progress;  // 0 to 1; may be empty
 };
 
@@ -83,7 +88,10 @@ class WeightLoader {
                          int64_t k, bool bias);
   Tensor joined_bias(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                      int64_t total);
-  Tensor parameter(const std::string& name, Tensor value);
+  Tensor parameter(const std::string& name, Tensor value, const Arrangement& arrangement = {});
+  LoraSite site(const WeightName& part, int64_t n, int64_t k) const;
+  void add_adapters(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k,
+                    Linear& layer) const;
   void done(const std::string& name);
 
   const formats::TensorSource& source_;

@@ -35,10 +35,12 @@ struct Problem {
     return h * width + width / 2 - (t + options.query_offset);
   }
 
-  // Query t sees keys [first_key(t), end_key(t)).
-  int64_t first_key(int64_t t) const {
-    if (options.window <= 0) return 0;
-    return std::max<int64_t>(0, t + options.query_offset + 1 - options.window);
+  // Query t sees keys [first_key(b, t), end_key(t)).
+  int64_t first_key(int64_t b, int64_t t) const {
+    const int64_t first =
+        options.first_keys.defined() ? options.first_keys.data<int32_t>()[b * queries + t] : 0;
+    if (options.window <= 0) return first;
+    return std::max<int64_t>(first, t + options.query_offset + 1 - options.window);
   }
   int64_t end_key(int64_t t) const {
     if (!options.causal) return keys;
@@ -62,6 +64,17 @@ Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
   if (options.softcap < 0) fail("attention: softcap is {}, expected 0 or more", options.softcap);
   if (!options.alibi_slopes.empty() && static_cast<int64_t>(options.alibi_slopes.size()) != heads)
     fail("attention: {} ALiBi slopes for {} heads", options.alibi_slopes.size(), heads);
+  if (options.first_keys.defined()) {
+    const Tensor& first = options.first_keys;
+    if (first.dtype() != DType::i32 || first.shape() != Shape{q.size(0), q.size(1)})
+      fail("attention: first keys {} {}, expected i32 [{}, {}]", tensor::dtype_name(first.dtype()),
+           shape_string(first.shape()), q.size(0), q.size(1));
+    const int32_t* f = first.data<int32_t>();
+    for (int64_t i = 0; i < first.numel(); ++i)
+      if (f[i] < 0 || f[i] >= k.size(1) || (i % q.size(1) > 0 && f[i] < f[i - 1]))
+        fail("attention: first key {} at {}, expected 0 to {} and none below the one before it",
+             f[i], i, k.size(1) - 1);
+  }
   if (options.distance_bias.defined()) {
     check_f32("attention", "distance bias", options.distance_bias);
     const int64_t reach = std::max(k.size(1) - std::min<int64_t>(0, options.query_offset),
@@ -83,7 +96,7 @@ void transpose(const float* from, int64_t row, int64_t count, int64_t size, floa
 // A tile of scores: q rows [t, t + m) against keys [s, s + n), whose transpose is keys_t [D,
 // kTile]. scores [m, kTile] get scale, softcap, biases and the mask (-infinity). With `capped`, the
 // values after the softcap and before biases and mask are kept there too.
-void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t m, int64_t s,
+void score_tile(const Problem& p, int64_t b, int64_t h, const float* q, int64_t t, int64_t m, int64_t s,
                 int64_t n, const float* keys_t, float* scores, float* capped) {
   const AttentionOptions& o = p.options;
   kernels::tile_matmul()(m, n, p.size, q, p.q_row(), 1, keys_t, kTile, scores, kTile, false);
@@ -103,7 +116,7 @@ void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t 
       const float* bias = o.distance_bias.f32() + p.bias_offset(h, t + i) + s;
       for (int64_t j = 0; j < n; ++j) row[j] += bias[j];
     }
-    const int64_t first = std::clamp<int64_t>(p.first_key(t + i) - s, 0, n);
+    const int64_t first = std::clamp<int64_t>(p.first_key(b, t + i) - s, 0, n);
     const int64_t end = std::clamp<int64_t>(p.end_key(t + i) - s, first, n);
     std::fill(row, row + first, -kInfinity);
     std::fill(row + end, row + kTile, -kInfinity);
@@ -116,8 +129,8 @@ void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t 
 struct KeyRange {
   int64_t begin, end;
 };
-KeyRange visible(const Problem& p, int64_t t, int64_t m) {
-  return {p.first_key(t) / kTile * kTile, p.end_key(t + m - 1)};
+KeyRange visible(const Problem& p, int64_t b, int64_t t, int64_t m) {
+  return {p.first_key(b, t) / kTile * kTile, p.end_key(t + m - 1)};
 }
 
 // One tile of queries of one head: out rows, and log-sum-exp of the scores if lse is given.
@@ -128,12 +141,12 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
   std::fill_n(top, m, -kInfinity);
   std::fill_n(sum, m, 0.0f);
   for (int64_t i = 0; i < m; ++i) std::fill_n(out + i * p.q_row(), p.size, 0.0f);
-  const KeyRange range = visible(p, t, m);
+  const KeyRange range = visible(p, b, t, m);
   const int64_t kv_head = h / p.group;
   for (int64_t s = range.begin; s < range.end; s += kTile) {
     const int64_t n = std::min(kTile, range.end - s);
     transpose(k + p.kv_offset(b, s, kv_head), p.kv_row(), n, p.size, keys_t);
-    score_tile(p, h, q, t, m, s, n, keys_t, scores, nullptr);
+    score_tile(p, b, h, q, t, m, s, n, keys_t, scores, nullptr);
     for (int64_t i = 0; i < m; ++i) {
       float* row = scores + i * kTile;
       const float highest = std::max(top[i], elementwise().maximum(row, kTile));
@@ -234,12 +247,12 @@ void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q,
         delta[i] = elementwise().dot(g + row, out + row, p.size);
       }
       const float* row_lse = lse + (b * p.heads + h) * p.queries + t;
-      const KeyRange range = visible(p, t, m);
+      const KeyRange range = visible(p, b, t, m);
       for (int64_t s = range.begin; s < range.end; s += kTile) {
         const int64_t n = std::min(kTile, range.end - s), kv = p.kv_offset(b, s, kv_head);
         transpose(k + kv, p.kv_row(), n, p.size, keys_t);
         transpose(v + kv, p.kv_row(), n, p.size, values_t);
-        score_tile(p, h, q + rows, t, m, s, n, keys_t, probabilities, capped);
+        score_tile(p, b, h, q + rows, t, m, s, n, keys_t, probabilities, capped);
         multiply(m, n, p.size, g + rows, p.q_row(), 1, values_t, kTile, dscores, kTile, false);
         for (int64_t i = 0; i < m; ++i) {
           float *probability = probabilities + i * kTile, *dscore = dscores + i * kTile;

@@ -14,6 +14,9 @@ struct AttentionOptions {
   int64_t query_offset = 0;  // position of query 0 among the keys
   int64_t prefix = 0;        // every query sees the keys before this one, too
   int64_t window = 0;        // > 0: only the last `window` keys, itself included
+  // [B, T] i32: query t sees only keys from first_keys[b, t] on, which must not fall along t. Keeps
+  // texts apart that lie one after the other in a sequence.
+  Tensor first_keys = {};
   float softcap = 0;         // > 0: scores become cap tanh(score / cap)
   // [H]: score += slope * (s - (t + query_offset)), arXiv:2108.12409
   std::vector<float> alibi_slopes = {};

@@ -10,7 +10,7 @@
 
 namespace sumi::ops {
 
-// A weight repacked once for the processor, for inference only. Reduces each output element over K
+// A weight repacked once for the processor, never changed. Reduces each output element over K
 // in one fixed order, whatever the number of rows, threads or neighbours.
 class PackedWeight {
  public:
@@ -41,7 +41,8 @@ class PackedWeight {
 // Differentiable.
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
 
-// The same with a packed weight. Not differentiable: throws Error if a gradient would be needed.
+// The same with a packed weight. Its backward gives x's gradient alone: neither weight nor bias gets
+// one. The weight is unpacked to f32 a few rows at a time, so that memory never holds it whole.
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias = {});
 
 }  // namespace sumi::ops

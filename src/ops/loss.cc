@@ -1,5 +1,7 @@
 #include "ops/loss.h"
 
+#include <algorithm>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -90,6 +92,84 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
           return {dx};
         });
   return loss;
+}
+
+namespace {
+
+// A leaf with the same elements, which collects gradients of its own.
+Tensor leaf_of(const Tensor& x) {
+  if (!x.defined()) return x;
+  Tensor leaf = x.view(x.shape());
+  leaf.set_requires_grad(x.requires_grad());
+  return leaf;
+}
+
+Tensor scaled(Tensor gradient, float factor) {
+  if (!gradient.defined() || factor == 1) return gradient;
+  float* g = gradient.f32();
+  for_elements(gradient.numel(), [&](int64_t begin, int64_t end) {
+    elementwise().scale(g + begin, factor, g + begin, end - begin);
+  });
+  return gradient;
+}
+
+}  // namespace
+
+Tensor cross_entropy_in_pieces(const LogitsOf& logits_of, const Tensor& x,
+                               const std::vector<Tensor>& weights, const Tensor& targets,
+                               int64_t rows_at_once) {
+  check_rows("cross_entropy_in_pieces", "x", x);
+  if (x.dim() != 2 || !targets.defined() || targets.shape() != Shape{x.size(0)} ||
+      targets.dtype() != DType::i32 || rows_at_once < 1)
+    fail("cross_entropy_in_pieces: x {}, expected [R, C], with R targets i32, in pieces of 1 or more",
+         shape_string(x.shape()));
+  bool recording = needs_record({&x});
+  for (const Tensor& weight : weights) recording = recording || needs_record({&weight});
+  const int64_t rows = x.size(0);
+  const int32_t* target = targets.data<int32_t>();
+  const auto counted = [&](int64_t begin, int64_t end) {
+    return static_cast<double>(
+        std::count_if(target + begin, target + end, [](int32_t t) { return t != kIgnoreIndex; }));
+  };
+  const double total = counted(0, rows);
+  if (total == 0) fail("cross_entropy: none of the {} targets counts", rows);
+
+  std::vector<Tensor> leaves, gradients;
+  for (const Tensor& weight : weights) leaves.push_back(leaf_of(weight));
+  Tensor dx = recording && x.requires_grad() ? Tensor::zeros(x.shape()) : Tensor();
+  double loss = 0;
+  for (int64_t begin = 0; begin < rows; begin += rows_at_once) {
+    const int64_t end = std::min(rows, begin + rows_at_once);
+    const double share = counted(begin, end) / total;
+    if (share == 0) continue;
+    Tensor piece = x.rows(begin, end - begin);
+    piece.set_requires_grad(dx.defined());
+    const Tensor mean =
+        cross_entropy(logits_of(piece, leaves), targets.rows(begin, end - begin));
+    loss += share * double{mean.f32()[0]};
+    if (!recording) continue;
+    tensor::backward(mean, Tensor::full({1}, static_cast<float>(share)));
+    if (dx.defined())
+      std::memcpy(dx.rows(begin, end - begin).bytes(), piece.grad().bytes(),
+                  static_cast<size_t>(piece.nbytes()));
+  }
+  Tensor out = Tensor::full({1}, static_cast<float>(loss));
+  if (!recording) return out;
+  std::vector<Tensor> operands = {x};
+  gradients = {dx};
+  for (size_t i = 0; i < weights.size(); ++i) {
+    operands.push_back(weights[i]);
+    gradients.push_back(leaves[i].defined() && leaves[i].requires_grad() ? leaves[i].grad()
+                                                                         : Tensor());
+  }
+  leaves.clear();
+  record(out, "cross_entropy_in_pieces", operands,
+         [gradients = std::move(gradients)](const Tensor& g) mutable -> std::vector<Tensor> {
+           std::vector<Tensor> all = std::move(gradients);
+           for (Tensor& gradient : all) gradient = scaled(std::move(gradient), g.f32()[0]);
+           return all;
+         });
+  return out;
 }
 
 }  // namespace sumi::ops

@@ -1,6 +1,9 @@
 // Softmax and the cross-entropy loss.
 #pragma once
 
+#include <functional>
+#include <vector>
+
 #include "tensor/tensor.h"
 
 namespace sumi::ops {
@@ -13,5 +16,14 @@ Tensor softmax(const Tensor& x);  // over the last axis
 // i32
 // -> [1]. Throws Error on a target outside [0, V) other than kIgnoreIndex, or if none counts.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
+
+// cross_entropy(logits_of(x, weights), targets) for x [R, C] and targets [R], of rows_at_once rows
+// at a time, so that the logits of all rows are never in memory together. The gradients are
+// computed at once, with the logits at hand, and kept until backward() asks for them. logits_of
+// must compute rows independently, and reach leaves that require gradients through `weights` alone.
+using LogitsOf = std::function<Tensor(const Tensor& x, const std::vector<Tensor>& weights)>;
+Tensor cross_entropy_in_pieces(const LogitsOf& logits_of, const Tensor& x,
+                               const std::vector<Tensor>& weights, const Tensor& targets,
+                               int64_t rows_at_once);
 
 }  // namespace sumi::ops

@@ -13,6 +13,7 @@
 #include "ops/group_norm.h"
 #include "ops/linear.h"
 #include "ops/loss.h"
+#include "ops/low_rank.h"
 #include "ops/norm.h"
 #include "ops/picture.h"
 #include "ops/relative_bias.h"

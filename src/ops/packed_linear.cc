@@ -1,9 +1,10 @@
-// Products with packed weights: the inference half of ops/linear.h.
+// Products with packed weights: the frozen half of ops/linear.h.
 #include <cstring>
 
 #include "base/half.h"
 #include "base/threads.h"
 #include "kernels/matmul.h"
+#include "kernels/onednn.h"
 #include "kernels/pack.h"
 #include "ops/linear.h"
 #include "tensor/autograd.h"
@@ -119,6 +120,42 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
   return offsets;
 }
 
+// dx = dy W, with W unpacked in stretches of rows that stay in the second-level cache or near it.
+Tensor input_gradient(const Tensor& dy, const PackedWeight& weight, const Shape& shape) {
+  constexpr int64_t kStretch = int64_t{1} << 20;  // floats
+  const int64_t n = weight.n(), k = weight.k(), rows = dy.numel() / n;
+  const int64_t panels_at_once = std::max<int64_t>(1, kStretch / (k * kPanel));
+  Tensor dx = Tensor::zeros(shape);
+  Tensor stretch;
+  int64_t first_row = 0;
+  for (const PackedMatrix& matrix : weight.segments()) {
+    for (int64_t begin = 0; begin < matrix.panels(); begin += panels_at_once) {
+      const int64_t panels = std::min(panels_at_once, matrix.panels() - begin);
+      if (!stretch.defined() || stretch.size(0) < panels * kPanel)
+        stretch = Tensor::empty({panels * kPanel, k});
+      float* to = stretch.f32();
+      base::parallel_for(panels, 1, [&](int64_t from, int64_t end) {
+        for (int64_t p = from; p < end; ++p)
+          kernels::unpack_panel(matrix, begin + p, to + p * kPanel * k);
+      });
+      const int64_t count = std::min(panels * kPanel, matrix.n - begin * kPanel);
+      kernels::onednn::matmul({.m = rows, .n = k, .k = count, .beta = 1, .lda = n},
+                              dy.f32() + first_row + begin * kPanel, to, dx.f32());
+    }
+    first_row += matrix.n;
+  }
+  return dx;
+}
+
+Tensor recorded(const Tensor& x, const PackedWeight& weight, Tensor y) {
+  if (tensor::needs_record({&x}))
+    tensor::record(y, "linear", {x},
+                   [weight, shape = x.shape()](const Tensor& g) -> std::vector<Tensor> {
+                     return {input_gradient(g, weight, shape)};
+                   });
+  return y;
+}
+
 }  // namespace
 
 PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute, base::Arena* arena) {
@@ -157,7 +194,6 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
     fail("linear: x {} has not the weight's {} input features", tensor::shape_string(x.shape()), weight.k());
   if (bias.defined() && bias.shape() != Shape{weight.n()})
     fail("linear: bias {} beside {} output features", tensor::shape_string(bias.shape()), weight.n());
-  if (tensor::needs_record({&x})) fail("linear: a packed weight has no gradient; open the model as trainable");
   Shape shape = x.shape();
   shape.back() = weight.n();
   Tensor y = Tensor::empty(shape);
@@ -196,14 +232,14 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   };
   if (args.m < 6) {
     base::parallel_for(panels, 1, run);
-    return y;
+    return recorded(x, weight, y);
   }
   // Handed out in pieces, so that a thread whose processor is busy elsewhere does not hold up the others.
   const int64_t pieces = int64_t{base::num_threads()} * kPiecesPerThread;
   const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);  // kernels take panels in pairs
   base::parallel_tasks((panels + grain - 1) / grain,
                        [&](int64_t task) { run(task * grain, std::min(panels, (task + 1) * grain)); });
-  return y;
+  return recorded(x, weight, y);
 }
 
 }  // namespace sumi::ops

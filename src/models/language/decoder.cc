@@ -134,6 +134,52 @@ Tensor Decoder::process(std::span<const int32_t> ids, DecoderState& state, Logit
 
 Tensor Decoder::forward(const Tensor& ids) const { return logits_of(hidden_of(ids)); }
 
+Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
+  const Shape shape = batch.ids.shape();
+  if (batch.ids.dim() != 2 || batch.ids.dtype() != DType::i32 || batch.targets.shape() != shape)
+    fail("loss: ids {} and targets {}, expected [B, T] i32", tensor::shape_string(shape),
+         tensor::shape_string(batch.targets.shape()));
+  const int32_t* positions =
+      batch.positions.defined() ? batch.positions.data<int32_t>() : nullptr;
+  const int64_t longest =
+      positions ? *std::max_element(positions, positions + batch.positions.numel()) + 1
+                : batch.ids.size(1);
+  const Prefix prefix = shared_prefix(batch.ids);
+  if (prefix.length > 0 && (positions || batch.first_keys.defined()))
+    fail("loss: a model that reads a prefix both ways takes one text a row");
+  check_ids({batch.ids.data<int32_t>(), static_cast<size_t>(batch.ids.numel())}, longest, prefix);
+  Step step = step_for(0, batch.ids.size(1), longest, prefix);
+  if (positions) step.positions = batch.positions;
+  step.first_keys = batch.first_keys;
+  step.checkpoint = checkpoint_blocks;
+  const Tensor x = hidden(token_embeddings(batch.ids), step, spec_.num_layers);
+
+  // Only positions with a target go through the head, a few at a time.
+  constexpr int64_t kLogits = int64_t{1} << 24;  // floats of logits in memory
+  std::vector<int32_t> rows, targets;
+  for (int64_t i = 0; i < batch.targets.numel(); ++i) {
+    const int32_t target = batch.targets.data<int32_t>()[i];
+    if (target == ops::kIgnoreIndex) continue;
+    rows.push_back(static_cast<int32_t>(i));
+    targets.push_back(target);
+  }
+  const auto count = static_cast<int64_t>(rows.size());
+  if (count == 0) fail("loss: none of the {} targets counts", batch.targets.numel());
+  Tensor counted = ops::embedding(Tensor::from_ids(rows, {count}),
+                                  ops::reshape(x, {x.numel() / spec_.hidden_size, spec_.hidden_size}));
+  counted = head_input(counted);
+  const Tensor wanted = Tensor::from_ids(targets, {count});
+  if (head_.has_adapters()) return ops::cross_entropy(logits_with(head_, counted), wanted);
+  std::vector<Tensor> weights;  // of the head, or none when it is packed
+  if (!head_.parts().empty()) weights = {head_.parts()[0].weight, head_.parts()[0].bias};
+  const auto logits = [this](const Tensor& piece, const std::vector<Tensor>& w) {
+    return w.empty() ? logits_with(head_, piece)
+                     : logits_with(nn::Linear({{w[0], w[1]}}), piece);
+  };
+  return ops::cross_entropy_in_pieces(logits, counted, weights, wanted,
+                                      std::max<int64_t>(64, kLogits / spec_.vocab_size));
+}
+
 Tensor Decoder::hidden_states(const Tensor& ids) const {
   const Tensor x = hidden_of(ids);
   return final_norm_.defined() ? final_norm_(x) : x;
@@ -203,9 +249,12 @@ Tensor Decoder::hidden(Tensor x, const Step& step, int64_t layers) const {
   if (spec_.projects_embedding()) x = embedding_projection_(x);
   if (spec_.embedding_scale != 1) x = ops::scale(x, spec_.embedding_scale);
   if (spec_.positions == Positions::learned) {
-    const Tensor rows = spec_.position_offset == 0
-                            ? step.positions
-                            : position_ids(step.begin + spec_.position_offset, x.size(1));
+    Tensor rows = step.positions;
+    if (spec_.position_offset != 0) {
+      rows = rows.clone();
+      for (int64_t i = 0; i < rows.numel(); ++i)
+        rows.data<int32_t>()[i] += static_cast<int32_t>(spec_.position_offset);
+    }
     x = ops::add(x, position_embedding_(rows));
   }
   if (token_type_embedding_.defined()) {  // every token is of type 0
@@ -213,7 +262,12 @@ Tensor Decoder::hidden(Tensor x, const Step& step, int64_t layers) const {
     x = ops::add(x, ops::reshape(type, {spec_.hidden_size}));
   }
   if (embedding_norm_.defined()) x = embedding_norm_(x);
-  for (int64_t i = 0; i < layers; ++i) x = block(static_cast<size_t>(i), x, step);
+  for (int64_t i = 0; i < layers; ++i) {
+    const auto layer = [this, i, step](const std::vector<Tensor>& in) {
+      return block(static_cast<size_t>(i), in[0], step);
+    };
+    x = step.checkpoint ? tensor::checkpoint(layer, {x}) : layer({x});
+  }
   return x;
 }
 
@@ -283,6 +337,7 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
     options.query_offset = step.begin;
     y = ops::cached_attention(q.view({length, heads, dim}), cache, options);
   } else {
+    options.first_keys = step.first_keys;
     y = ops::attention(q, k, v, options);
   }
   return layer.attention_output(ops::reshape(y, {batch, length, heads * dim}));
@@ -306,11 +361,18 @@ Tensor Decoder::mlp(const Layer& layer, const Tensor& x) const {
                                     : ops::activation(up, spec_.activation));
 }
 
+Tensor Decoder::head_input(const Tensor& hidden) const {
+  const Tensor x = final_norm_.defined() ? final_norm_(hidden) : hidden;
+  return spec_.projects_embedding() ? head_projection_(x) : x;
+}
+
 Tensor Decoder::logits_of(const Tensor& hidden) const {
+  return logits_with(head_, head_input(hidden));
+}
+
+Tensor Decoder::logits_with(const nn::Linear& head, const Tensor& x) const {
   if (!spec_.has_head) fail("this model is an encoder: it gives hidden states, not logits");
-  Tensor x = final_norm_.defined() ? final_norm_(hidden) : hidden;
-  if (spec_.projects_embedding()) x = head_projection_(x);
-  Tensor logits = head_(x);
+  Tensor logits = head(x);
   if (spec_.logit_scale != 1) logits = ops::scale(logits, spec_.logit_scale);
   if (spec_.logit_softcap != 0) logits = ops::softcap(logits, spec_.logit_softcap);
   return logits;

@@ -62,6 +62,7 @@ class Decoder : public LanguageModel {
   // and keys of earlier calls keep theirs. That is transformers' behaviour with a cache.
   Tensor forward(std::span<const int32_t> ids, DecodeState& state, LogitsFor logits) const override;
   Tensor forward(const Tensor& ids) const override;
+  Tensor loss(const TextBatch& batch, bool checkpoint_blocks) const override;
   Tensor hidden_states(const Tensor& ids) const override;
   // ids [B, T] i32 -> [B, T, C], the embedding of the tokens alone.
   Tensor token_embeddings(const Tensor& ids) const;
@@ -73,6 +74,9 @@ class Decoder : public LanguageModel {
   // are in the decoder's order.
   std::vector<std::pair<std::string, Tensor>> parameters() const override {
     return parameters_.all();
+  }
+  std::vector<std::pair<std::string, Tensor>> exported_parameters() const override {
+    return parameters_.exported();
   }
 
   int64_t vocab_size() const override { return spec_.vocab_size; }
@@ -94,9 +98,11 @@ class Decoder : public LanguageModel {
   // What one call means to every layer.
   struct Step {
     int64_t begin = 0;     // position of the first token
-    Tensor positions;      // [T] i32
+    Tensor positions;      // [T] i32, or [B, T]
     Tensor second_places;  // [T] i32: positions after the prefix, if there is one
     Prefix prefix;
+    Tensor first_keys;     // [B, T] i32, or undefined (AttentionOptions)
+    bool checkpoint = false;  // blocks are computed again for the backward
     ops::RopeFrequencies frequencies,
         local_frequencies;          // of this call; local: of layers with a window, or empty
     DecoderState* state = nullptr;  // null: no cache, all positions at once
@@ -122,6 +128,8 @@ class Decoder : public LanguageModel {
   Tensor mlp(const Layer& layer, const Tensor& x) const;
   Tensor branch(const Tensor& x, const Tensor& output) const;  // x + residual_scale * output
   Tensor logits_of(const Tensor& hidden) const;                // [..., C] -> [..., V]
+  Tensor head_input(const Tensor& hidden) const;  // final norm, projection
+  Tensor logits_with(const nn::Linear& head, const Tensor& x) const;
   void check_ids(std::span<const int32_t> ids, int64_t length, const Prefix& prefix) const;
 
   DecoderSpec spec_;

@@ -1,6 +1,7 @@
 #include "models/language/language_model.h"
 
 #include "base/error.h"
+#include "ops/loss.h"
 
 namespace sumi::models {
 
@@ -30,6 +31,13 @@ std::unique_ptr<DecodeState> LanguageModel::state_from(const formats::TensorSour
 }
 
 std::string LanguageModel::model_identity() const { cannot_keep_state(); }
+
+Tensor LanguageModel::loss(const TextBatch& batch, bool checkpoint_blocks) const {
+  if (batch.positions.defined() || batch.first_keys.defined())
+    fail("this architecture cannot be trained on several texts in a row");
+  if (checkpoint_blocks) fail("this architecture cannot be trained with gradient checkpointing");
+  return ops::cross_entropy(forward(batch.ids), batch.targets);
+}
 
 PromptState read_prompt(const LanguageModel& model, std::span<const int32_t> prompt_ids) {
   if (model.has_encoder()) return {model.encode(prompt_ids), model.decoder_start()};

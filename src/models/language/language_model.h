@@ -28,6 +28,15 @@ class DecodeState {
   virtual std::unique_ptr<DecodeState> clone() const = 0;
 };
 
+// Texts to learn from, one after the other in rows.
+struct TextBatch {
+  Tensor ids;      // [B, T] i32
+  Tensor targets;  // [B, T] i32: what each position must predict, or ops::kIgnoreIndex
+  // Where a row holds several texts: each token's position in its own, and the row's index where
+  // that begins, so that it sees no other. Undefined: a row is one text.
+  Tensor positions = {}, first_keys = {};  // [B, T] i32
+};
+
 enum class LogitsFor { last, all, none };
 
 class LanguageModel {
@@ -54,6 +63,11 @@ class LanguageModel {
   // ids [B, T] i32 -> logits [B, T, V], differentiable with respect to parameters().
   virtual Tensor forward(const Tensor& ids) const = 0;
 
+  // Mean cross entropy over the targets that count -> [1], differentiable. With checkpoint_blocks
+  // only what goes from layer to layer is kept; the rest is computed again for the backward. Throws
+  // Error where an architecture cannot have several texts in a row, or checkpoints.
+  virtual Tensor loss(const TextBatch& batch, bool checkpoint_blocks) const;
+
   // ids [B, T] i32 -> [B, T, C]: what the last layer (and its norm) gives; of an encoder-decoder
   // model, the encoder's.
   virtual Tensor hidden_states(const Tensor& ids) const;  // Error if the model has none to show
@@ -68,6 +82,10 @@ class LanguageModel {
 
   // Dotted names as in Hugging Face checkpoints. Empty when the model was packed for inference.
   virtual std::vector<std::pair<std::string, Tensor>> parameters() const = 0;
+  // The same, elements arranged as in those checkpoints.
+  virtual std::vector<std::pair<std::string, Tensor>> exported_parameters() const {
+    return parameters();
+  }
 
   virtual int64_t vocab_size() const = 0;
   virtual int64_t max_positions() const = 0;        // the context the model was made for

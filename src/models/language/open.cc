@@ -19,6 +19,9 @@ namespace {
 nn::LoadOptions load_options(const OpenOptions& options) {
   nn::LoadOptions load;
   load.trainable = options.trainable;
+  load.frozen = options.frozen;
+  load.lora = options.lora;
+  load.edit = options.edit;
   load.progress = options.progress;
   switch (options.compute) {
     case ComputeType::automatic:

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "models/language/language_model.h"
+#include "nn/lora.h"
 #include "text/tokenizer.h"
 
 namespace sumi::models {
@@ -16,6 +17,9 @@ enum class ComputeType { automatic, f32, bf16 };  // automatic: as the weights a
 struct OpenOptions {
   ComputeType compute = ComputeType::automatic;
   bool trainable = false;  // keep plain f32 parameters with gradients instead of packing
+  bool frozen = false;     // plain f32 without gradients
+  nn::LoraSource lora;     // adapters of the linear layers; may be empty
+  nn::WeightEdit edit;     // of plain linear weights while they are loaded; may be empty
   std::function<void(double)> progress;  // 0 to 1; may be empty
   std::string tokenizer;  // a tokenizer's file, where the model's own is not wanted; empty: its own
 };

@@ -158,6 +158,9 @@ nn::WeightName WeightNames::get(Slot slot, int64_t layer) const {
   name.transposed = layout == Layout::transposed;
   name.unit_rows = slot == Slot::head && spec_.unit_head_rows;
   name.row_order = row_order(slot, layout);
+  const Layout exported =
+      entry->hugging_face != nullptr ? entry->hugging_face_layout : Layout::plain;
+  name.exported = {exported == Layout::transposed, row_order(slot, exported)};
   return name;
 }
 

@@ -1,0 +1,19 @@
+// sumi train: the verb that has a verb for each kind of training.
+
+#include "cli/train.h"
+
+#include "cli/verbs.h"
+
+namespace sumi::cli {
+
+void add_train(CLI::App& app, Run& run) {
+  CLI::App* verb = app.add_subcommand("train", "Train a model or an adapter");
+  verb->require_subcommand(1);
+  verb->footer(
+      "Examples:\n"
+      "  sumi train text SmolLM2-135M-Instruct --data dialogues.jsonl --method qlora -o run\n"
+      "  sumi train text --help");
+  add_train_text(*verb, run);
+}
+
+}  // namespace sumi::cli

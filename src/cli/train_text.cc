@@ -1,0 +1,229 @@
+// sumi train text: fine-tuning of language models.
+
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+
+#include "base/memory.h"
+#include "base/progress.h"
+#include "cli/train.h"
+#include "train/text_training.h"
+
+namespace sumi::cli {
+
+namespace {
+
+struct Flags {
+  train::TextTrainingOptions options;
+  std::optional<double> learning_rate;
+  bool gaussian = false, dry_run = false;
+  std::string save_dtype = "f32";
+  ComputeFlags compute;
+};
+
+void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+
+double megabytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
+void describe(const train::TextTrainingSizes& s) {
+  note(fmt::format("{} texts, {} tokens, {} of them to learn{}{}", s.texts, s.tokens, s.targets,
+                   s.eval_texts > 0 ? fmt::format("; {} texts held out", s.eval_texts) : "",
+                   s.left_out > 0 ? fmt::format("; {} rows have nothing to learn", s.left_out)
+                                  : ""));
+  note(fmt::format("{} steps; {} weights are trained", s.steps, s.trained_weights));
+}
+
+// Some steps are really made; the first, which also pays for what is set up once, is not timed.
+int dry_run(train::TextTraining& training) {
+  const train::TextTrainingSizes& s = training.sizes();
+  training.trainer().run_step();
+  const auto start = std::chrono::steady_clock::now();
+  int64_t units = 0;
+  double steps = 0;
+  do {
+    units += training.trainer().run_step().units;
+    ++steps;
+  } while (ms_since(start) < 5000 && steps < 20);
+  const double seconds = ms_since(start) / 1000 / steps;
+  write_out(fmt::format(
+      "model      {:8.1f} MB\ngradients  {:8.1f} MB\noptimiser  {:8.1f} MB\n"
+      "largest    {:8.1f} MB so far, everything included\n"
+      "step       {:8.2f} s ({:.0f} tokens/s); {} steps: {:.0f} s\n",
+      megabytes(s.model_bytes), megabytes(s.gradient_bytes), megabytes(s.optimizer_bytes),
+      megabytes(base::peak_memory_bytes()), seconds,
+      static_cast<double>(units) / seconds / steps,
+      s.steps, seconds * static_cast<double>(s.steps)));
+  return 0;
+}
+
+void print_sample(int64_t step, const train::Sample& sample) {
+  note(fmt::format("--- step {}: {}\n{}\n--- expected: {}", step, sample.prompt, sample.answer,
+                   sample.expected));
+}
+
+int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only) {
+  train::TextTrainingOptions& o = flags.options;
+  if (o.method == "full")
+    for (const CLI::Option* option : lora_only)
+      if (option->count() > 0)
+        throw CLI::ValidationError(option->get_name(), "is for adapters, not for --method full");
+  if (o.method != "full" && flags.save_dtype != "f32")
+    throw CLI::ValidationError("--save-dtype", "is for --method full");
+  if (o.trainer.optimizer.name != "sgd" && o.trainer.optimizer.momentum != 0)
+    throw CLI::ValidationError("--momentum", "is for --optimizer sgd");
+  if (o.trainer.optimizer.name == "adafactor" && o.trainer.optimizer.beta1 != 0.9)
+    throw CLI::ValidationError("--beta1", "adafactor has none");
+  if (flags.gaussian) o.lora_init = train::LoraInit::gaussian;
+  o.save_dtype = flags.save_dtype == "f32"   ? DType::f32
+                 : flags.save_dtype == "f16" ? DType::f16
+                                             : DType::bf16;
+  // transformers' and trl's SFT for all weights; peft's examples and StarChat's for adapters.
+  o.trainer.schedule.learning_rate =
+      flags.learning_rate.value_or(o.method == "full" ? 2e-5 : 2e-4);
+  train::check_text_training(o);
+  set_threads(flags.compute);
+  auto progress = std::make_unique<base::Progress>("loading the model");
+  train::TextTraining training(o, [&](double fraction) { progress->update(fraction); });
+  progress.reset();
+  describe(training.sizes());
+  if (flags.dry_run) return dry_run(training);
+
+  const std::atomic<bool>& stop = stop_on_signals();
+  train::RunHooks hooks;
+  double first_loss = 0, last_loss = 0;
+  bool evaluated = false;
+  hooks.progress = [](const train::RunProgress& p) { print_progress(p, "tokens"); };
+  hooks.evaluated = [&](int64_t step, double loss) {
+    note(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.3f}", step, loss,
+                     std::exp(loss)));
+    if (!evaluated) first_loss = loss;
+    evaluated = true;
+    last_loss = loss;
+  };
+  hooks.saved = [](int64_t, const std::string& path) { note("saved " + path); };
+  std::function<void(int64_t, const train::Sample&)> on_sample;
+  if (o.samples > 0) on_sample = print_sample;
+  if (!training.run(hooks, on_sample, stop)) {
+    note(fmt::format("stopped at step {}; go on with the same command and --resume",
+                     training.trainer().step()));
+    return 130;
+  }
+  write_out(o.run.folder + (o.method == "full" ? ": model written" : ": adapter written"));
+  if (evaluated) write_out(fmt::format("; held-out loss {:.4f} -> {:.4f}", first_loss, last_loss));
+  write_out("\n");
+  return 0;
+}
+
+}  // namespace
+
+void add_train_text(CLI::App& train_verb, Run& run) {
+  auto flags = std::make_shared<Flags>();
+  train::TextTrainingOptions& o = flags->options;
+  o.lora.rank = 16;
+  o.lora.alpha = 32;
+  o.lora.targets = {train::kAllLinear};
+  o.trainer.batch_size = 4;
+  CLI::App* verb = train_verb.add_subcommand("text", "Fine-tune a language model");
+  verb->add_option("MODEL", o.model, "Model: a file, a folder or a name")->required();
+  verb->add_option("--data", o.data,
+                   "JSON lines: {\"messages\"}, {\"prompt\", \"completion\"} or {\"text\"} each")
+      ->required()
+      ->type_name("FILE");
+  verb->add_option("--eval-data", o.eval_data, "Rows to measure the loss on")->type_name("FILE");
+  verb->add_option("--eval-split", o.eval_split, "Or this share of the data, held out")
+      ->check(in_range(0.0, 0.99))
+      ->type_name("X");
+  verb->add_option("--method", o.method,
+                   "full (all weights), lora (an adapter), qlora (an adapter; the model stays packed "
+                   "as it is stored)")
+      ->check(CLI::IsMember({"full", "lora", "qlora"}))
+      ->capture_default_str()
+      ->type_name("NAME");
+  std::vector<const CLI::Option*> lora_only;
+  const char* lora = "Adapter";
+  lora_only.push_back(verb->add_option("--rank", o.lora.rank, "Rank of the adapter's matrices")
+                          ->check(in_range<int64_t>(1, 4096))
+                          ->capture_default_str()
+                          ->type_name("N")
+                          ->group(lora));
+  lora_only.push_back(verb->add_option("--alpha", o.lora.alpha, "The change is scaled by alpha / rank")
+                          ->capture_default_str()
+                          ->type_name("X")
+                          ->group(lora));
+  lora_only.push_back(verb->add_option("--lora-dropout", o.lora.dropout,
+                                       "Share of inputs that an adapter does not see in a step")
+                          ->check(in_range(0.0, 0.99))
+                          ->capture_default_str()
+                          ->type_name("X")
+                          ->group(lora));
+  lora_only.push_back(verb->add_option("--target-modules", o.lora.targets,
+                                       "Layers with an adapter, such as q_proj,v_proj; all-linear: "
+                                       "all but the head")
+                          ->delimiter(',')
+                          ->capture_default_str()
+                          ->type_name("NAMES")
+                          ->group(lora));
+  lora_only.push_back(verb->add_flag("--rslora", o.lora.rank_stabilised,
+                                     "Scale by alpha / sqrt(rank)")
+                          ->group(lora));
+  lora_only.push_back(
+      verb->add_flag("--gaussian-init", flags->gaussian, "Normal A, not uniform")->group(lora));
+  verb->add_option("--learning-rate", flags->learning_rate,
+                   "At its highest (default: 2e-4 for adapters, 2e-5 for all weights)")
+      ->type_name("X");
+  verb->add_option("--epochs", o.epochs, "Times through the data")
+      ->capture_default_str()
+      ->type_name("X");
+  verb->add_option("--steps", o.steps, "Or this many steps")
+      ->check(at_least<int64_t>(1))
+      ->type_name("N");
+  verb->add_option("--warmup-ratio", o.warmup_ratio, "Share of the steps in which the rate rises")
+      ->check(in_range(0.0, 1.0))
+      ->capture_default_str()
+      ->type_name("X");
+  verb->add_option("--max-length", o.max_length, "Tokens of a text; longer ones are cut in pieces")
+      ->check(at_least<int64_t>(2))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_flag("--packing", o.packing,
+                 "Examples are groups of texts of together up to --max-length tokens");
+  verb->add_flag("--checkpoint-activations", o.checkpoint_blocks,
+                 "Less memory: what is inside the layers is computed twice");
+  verb->add_option("--save-dtype", flags->save_dtype, "Type of a whole model: f32, f16 or bf16")
+      ->check(CLI::IsMember({"f32", "f16", "bf16"}))
+      ->capture_default_str()
+      ->type_name("TYPE");
+  verb->add_option("--eval-every", o.run.evaluate_every,
+                   "Steps between measurements of the held-out loss (default: first and last)")
+      ->check(at_least<int64_t>(1))
+      ->type_name("N");
+  verb->add_option("--sample-every", o.run.sample_every,
+                   "Steps between answers of the model (default: at the end)")
+      ->check(at_least<int64_t>(1))
+      ->type_name("N");
+  verb->add_option("--samples", o.samples, "How many answers (0: none)")
+      ->check(at_least<int64_t>(0))
+      ->capture_default_str()
+      ->type_name("N");
+  verb->add_flag("--dry-run", flags->dry_run, "Make a few steps, print memory and time, write nothing");
+  add_trainer_flags(*verb, o.trainer, o.run);
+  add_threads_flag(*verb, flags->compute);
+  verb->footer(
+      "Of messages, the assistant's turns are learned, after the model's own chat template; of a "
+      "prompt and its\n"
+      "completion, the completion; of a text, all of it. Texts never see each other, packed or not. "
+      "Ctrl-C and\n"
+      "SIGTERM save a checkpoint; --resume goes on from the last one with the same bits as if "
+      "nothing had\n"
+      "happened. The result is an adapter as peft has it, for `sumi chat --adapter` and `sumi "
+      "merge`, or with\n"
+      "--method full a Hugging Face folder.\n\n"
+      "Examples:\n"
+      "  sumi train text SmolLM2-135M-Instruct --data d.jsonl --method qlora --eval-split 0.1 -o run\n"
+      "  sumi train text folder --data d.jsonl --method full --optimizer adamw_8bit -o run\n"
+      "  sumi chat SmolLM2-135M-Instruct --adapter run\n"
+      "  sumi plot run -o loss.svg");
+  verb->callback([=, &run] { run = [=] { return run_train_text(*flags, lora_only); }; });
+}
+
+}  // namespace sumi::cli

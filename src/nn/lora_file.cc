@@ -1,0 +1,175 @@
+#include "nn/lora_file.h"
+
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "formats/atomic_file.h"
+#include "formats/json.h"
+#include "formats/safetensors.h"
+#include "kernels/onednn.h"
+
+namespace sumi::nn {
+namespace {
+
+constexpr const char* kConfigFile = "/adapter_config.json";
+constexpr const char* kWeightsFile = "/adapter_model.safetensors";
+const std::string kPrefix = "base_model.model.";
+const std::string kA = ".lora_A.weight", kB = ".lora_B.weight";
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+// Options that change what an adapter means and are not known here must be off.
+void refuse_unknown(const nlohmann::json& config, const std::string& path) {
+  const std::string type = formats::require_string(config, "peft_type", path);
+  if (type != "LORA") fail("{}: peft_type: expected LORA, found {}", path, type);
+  if (formats::optional_bool(config, "use_dora", false, path))
+    fail("{}: use_dora: DoRA adapters are not known", path);
+  if (const std::string bias = formats::optional_string(config, "bias", "none", path);
+      bias != "none")
+    fail("{}: bias: expected none, found {}", path, bias);
+  for (const char* key : {"rank_pattern", "alpha_pattern"})
+    if (formats::has_field(config, key) && !config.at(key).empty())
+      fail("{}: {}: ranks that differ between layers are not known", path, key);
+  for (const char* key : {"modules_to_save", "trainable_token_indices"})
+    if (formats::has_field(config, key) && !config.at(key).empty())
+      fail("{}: {}: weights beside A and B are not known", path, key);
+}
+
+std::vector<std::string> targets_of(const nlohmann::json& config, const std::string& path) {
+  const nlohmann::json& targets = formats::require_field(config, "target_modules", path);
+  if (targets.is_string()) return {targets.get<std::string>()};
+  return formats::require_strings(config, "target_modules", path);
+}
+
+}  // namespace
+
+float LoraConfig::scale() const {
+  const double r = static_cast<double>(rank);
+  return static_cast<float>(alpha / (rank_stabilised ? std::sqrt(r) : r));
+}
+
+bool is_target(const LoraConfig& config, const std::string& module) {
+  for (const std::string& target : config.targets)
+    if (module == target || ends_with(module, "." + target)) return true;
+  return false;
+}
+
+void write_lora(const std::string& folder, const LoraConfig& config,
+                const std::vector<std::pair<std::string, LoraMatrices>>& modules) {
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const auto& [module, matrices] : modules) {
+    tensors.emplace_back(kPrefix + module + kA, matrices.a);
+    tensors.emplace_back(kPrefix + module + kB, matrices.b);
+  }
+  formats::write_safetensors(folder + kWeightsFile, tensors, {{"format", "pt"}});
+  const nlohmann::ordered_json json = {
+      {"peft_type", "LORA"},
+      {"task_type", "CAUSAL_LM"},
+      {"base_model_name_or_path", config.base_model},
+      {"r", config.rank},
+      {"lora_alpha", config.alpha},
+      {"lora_dropout", config.dropout},
+      {"use_rslora", config.rank_stabilised},
+      {"target_modules", config.targets},
+      {"bias", "none"},
+      {"fan_in_fan_out", config.transposed_base},
+      {"init_lora_weights", true},
+      {"inference_mode", true}};
+  const std::string text = json.dump(2) + "\n";
+  formats::AtomicFile file(folder + kConfigFile);
+  file.write(text.data(), text.size());
+  file.commit();
+}
+
+LoraFile::LoraFile(const std::string& folder) : folder_(folder) {
+  const std::string path = folder + kConfigFile;
+  if (!formats::file_exists(path)) fail("{}: no adapter_config.json: not an adapter", folder);
+  const nlohmann::json config = formats::read_json_file(path);
+  if (!config.is_object()) fail("{}: expected an object, found {}", path, config.type_name());
+  refuse_unknown(config, path);
+  config_.rank = formats::require_int(config, "r", path);
+  if (config_.rank < 1) fail("{}: r: expected 1 or more, found {}", path, config_.rank);
+  config_.alpha = formats::optional_float(config, "lora_alpha", 8, path);
+  config_.dropout = formats::optional_float(config, "lora_dropout", 0, path);
+  config_.rank_stabilised = formats::optional_bool(config, "use_rslora", false, path);
+  config_.transposed_base = formats::optional_bool(config, "fan_in_fan_out", false, path);
+  config_.base_model = formats::optional_string(config, "base_model_name_or_path", "", path);
+  config_.targets = targets_of(config, path);
+  const std::string weights = folder + kWeightsFile;
+  const formats::SafetensorsFile file(weights);
+  for (const formats::TensorInfo& info : file.tensors()) {
+    const bool is_a = ends_with(info.name, kA), is_b = ends_with(info.name, kB);
+    if (info.name.rfind(kPrefix, 0) != 0 || !(is_a || is_b))
+      fail("{}: tensor {}: expected names {}<module>{} and {}", weights, info.name, kPrefix, kA,
+           kB);
+    const std::string module = info.name.substr(
+        kPrefix.size(), info.name.size() - kPrefix.size() - (is_a ? kA : kB).size());
+    const Tensor stored = file.get(info.name);
+    if (!is_float(stored.dtype()) || stored.dim() != 2 ||
+        stored.size(is_a ? 0 : 1) != config_.rank)
+      fail("{}: tensor {}: expected a float matrix of rank {}, found {} {}", weights, info.name,
+           config_.rank, dtype_name(stored.dtype()), tensor::shape_string(stored.shape()));
+    (is_a ? modules_[module].a : modules_[module].b) = stored.to(DType::f32);
+  }
+  for (const auto& [module, matrices] : modules_)
+    if (!matrices.a.defined() || !matrices.b.defined())
+      fail("{}: module {}: one of A and B is missing", weights, module);
+  if (modules_.empty()) fail("{}: there are no adapters", weights);
+}
+
+LoraMatrices LoraFile::matrices(const LoraSite& site) {
+  const auto found = modules_.find(site.module);
+  if (found == modules_.end()) return {};
+  const LoraMatrices& m = found->second;
+  if (m.a.size(1) != site.k || m.b.size(0) != site.n)
+    fail("{}: module {}: A {} and B {} for a layer [{}, {}]: the adapter is for another model",
+         folder_, site.module, tensor::shape_string(m.a.shape()),
+         tensor::shape_string(m.b.shape()), site.n, site.k);
+  used_[site.module] = true;
+  return {m.a, rows_from_file(m.b, site.row_order)};
+}
+
+LoraSource LoraFile::packed() {
+  return [this](const LoraSite& site) -> std::shared_ptr<const Lora> {
+    const LoraMatrices m = matrices(site);
+    return m.a.defined() ? std::make_shared<const Lora>(m.a, m.b, config_.scale()) : nullptr;
+  };
+}
+
+void LoraFile::merge_into(const LoraSite& site, Tensor& weight) {
+  const LoraMatrices m = matrices(site);
+  if (!m.a.defined()) return;
+  kernels::onednn::matmul(
+      {.m = site.n, .n = site.k, .k = config_.rank, .alpha = config_.scale(), .beta = 1},
+      m.b.f32(), m.a.f32(), weight.f32());
+}
+
+void LoraFile::check_all_used() const {
+  for (const auto& [module, matrices] : modules_)
+    if (used_.count(module) == 0)
+      fail("{}: module {}: the model has no such linear layer", folder_, module);
+}
+
+Tensor rows_from_file(const Tensor& x, const std::vector<int64_t>& order) {
+  if (order.empty()) return x;
+  Tensor y = Tensor::empty(x.shape());
+  const auto row = static_cast<size_t>(x.size(1)) * sizeof(float);
+  for (size_t r = 0; r < order.size(); ++r)
+    std::memcpy(y.bytes() + r * row, x.bytes() + static_cast<size_t>(order[r]) * row, row);
+  return y;
+}
+
+Tensor rows_to_file(const Tensor& x, const std::vector<int64_t>& order) {
+  if (order.empty()) return x;
+  Tensor y = Tensor::empty(x.shape());
+  const auto row = static_cast<size_t>(x.size(1)) * sizeof(float);
+  for (size_t r = 0; r < order.size(); ++r)
+    std::memcpy(y.bytes() + static_cast<size_t>(order[r]) * row, x.bytes() + r * row, row);
+  return y;
+}
+
+}  // namespace sumi::nn

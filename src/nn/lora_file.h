@@ -1,0 +1,69 @@
+// Adapters on disk, as peft keeps them: adapter_config.json and adapter_model.safetensors.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "nn/lora.h"
+
+namespace sumi::nn {
+
+struct LoraConfig {
+  int64_t rank = 8;
+  double alpha = 8, dropout = 0;
+  bool rank_stabilised = false;          // scale alpha / sqrt(rank), arXiv:2312.03732, not alpha / rank
+  std::vector<std::string> targets;      // module names, or their ends after a dot
+  std::string base_model;                // what it was trained on
+  bool transposed_base = false;          // the base's checkpoint keeps [K, N] (GPT-2): peft's fan_in_fan_out
+
+  float scale() const;
+};
+
+// Whether a module is among the targets, as peft decides it: by its whole name, or by the end of it
+// after a dot.
+bool is_target(const LoraConfig& config, const std::string& module);
+
+// Matrices by module; B's rows as in the checkpoint.
+struct LoraMatrices {
+  Tensor a, b;  // [r, K], [N, r]
+};
+
+void write_lora(const std::string& folder, const LoraConfig& config,
+                const std::vector<std::pair<std::string, LoraMatrices>>& modules);
+
+// An adapter folder that is read.
+class LoraFile {
+ public:
+  // Throws Error naming the file and what in it is wrong, missing or of a kind that is not known
+  // (DoRA, other tuners, weights beyond A and B).
+  explicit LoraFile(const std::string& folder);
+
+  const LoraConfig& config() const { return config_; }
+  const std::string& folder() const { return folder_; }
+  const std::map<std::string, LoraMatrices>& modules() const { return modules_; }
+
+  // The module's matrices, checked against its sizes and with B's rows in the model's order; null
+  // tensors if it has none. Remembers that it was asked for.
+  LoraMatrices matrices(const LoraSite& site);
+  // Gives each layer its packed adapter. The file must outlive the source.
+  LoraSource packed();
+  // weight [n, k] += scale B A, if the module has an adapter.
+  void merge_into(const LoraSite& site, Tensor& weight);
+  // Throws Error naming modules that no layer of the model has asked for.
+  void check_all_used() const;
+
+ private:
+  std::string folder_;
+  LoraConfig config_;
+  std::map<std::string, LoraMatrices> modules_;
+  std::map<std::string, bool> used_;
+};
+
+// Rows from the checkpoint's order to the model's, or back. An empty order changes nothing.
+Tensor rows_from_file(const Tensor& x, const std::vector<int64_t>& order);
+Tensor rows_to_file(const Tensor& x, const std::vector<int64_t>& order);
+
+}  // namespace sumi::nn

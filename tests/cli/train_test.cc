@@ -1,0 +1,166 @@
+// sumi train text, merge, plot and data: as a user runs them, at tiny size.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <random>
+#include <thread>
+
+#include "cli/command.h"
+
+namespace sumi::cli {
+namespace {
+
+std::string dialogues(int count) {
+  std::string lines;
+  for (int i = 0; i < count; ++i) {
+    const nlohmann::json row = {
+        {"messages",
+         {{{"role", "user"}, {"content", std::to_string(i) + "?"}},
+          {{"role", "assistant"}, {"content", "it is " + std::to_string(i * i)}}}}};
+    lines += row.dump() + "\n";
+  }
+  return lines;
+}
+
+class Train : public testing::Test {
+ protected:
+  Train() { spill(folder_ / "data.jsonl", dialogues(12)); }
+
+  std::string command(const std::string& more, const std::string& folder) const {
+    return "train text " + model_.path() + " --data " + (folder_ / "data.jsonl") + " -o " +
+           (folder_ / folder) + " --batch-size 2 --learning-rate 0.005 " + more;
+  }
+
+  ModelFolder model_;
+  Folder folder_;
+};
+
+TEST_F(Train, LoraFromDataToChatAndMerge) {
+  const Outcome outcome = run(command(
+      "--method lora --rank 4 --steps 30 --eval-split 0.25 --log-every 5 --samples 1", "run"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("adapter written; held-out loss "), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.err.find("step 30/30"), std::string::npos) << outcome.err;
+  EXPECT_NE(outcome.err.find("tokens/s"), std::string::npos);
+  const std::string run_folder = folder_ / "run";
+  const std::string ask = " --prompt 3? --temperature 0 --max-tokens 12 --dtype f32";
+  const Outcome with = run("chat " + model_.path() + " --adapter " + run_folder + ask);
+  ASSERT_EQ(with.code, 0) << with.err;
+  EXPECT_EQ(with.out.substr(0, 6), "it is ");
+  EXPECT_NE(run("chat " + model_.path() + ask).out, with.out);
+  ASSERT_EQ(run("merge " + model_.path() + " " + run_folder + " -o " + (folder_ / "merged")).code, 0);
+  EXPECT_EQ(run("chat " + (folder_ / "merged") + ask).out, with.out);
+  ASSERT_EQ(run("plot " + run_folder + " -o " + (folder_ / "loss.svg")).code, 0);
+  EXPECT_NE(slurp(folder_ / "loss.svg").find("eval_loss"), std::string::npos);
+  const Outcome unknown = run("plot " + run_folder + " -o " + (folder_ / "x.svg") + " --values nope");
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_NE(unknown.err.find("gradient_norm"), std::string::npos) << unknown.err;
+  EXPECT_EQ(run("plot " + run_folder + " -o " + (folder_ / "x.gif")).code, 2);
+}
+
+TEST_F(Train, FullGivesAModel) {
+  const Outcome outcome =
+      run(command("--method full --steps 20 --optimizer adamw_8bit --packing --max-length 64 "
+                  "--checkpoint-activations --save-dtype bf16 --samples 0",
+                  "run"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const Outcome answer =
+      run("chat " + (folder_ / "run") + " --prompt 3? --temperature 0 --max-tokens 12");
+  EXPECT_EQ(answer.out.substr(0, 6), "it is ") << answer.err;
+  EXPECT_NE(slurp(folder_ / "run/config.json").find("\"bfloat16\""), std::string::npos);
+}
+
+TEST_F(Train, DryRunWritesNothing) {
+  const Outcome outcome = run(command("--dry-run", "run"));
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  for (const char* part : {"model ", "optimiser ", "largest ", "tokens/s"})
+    EXPECT_NE(outcome.out.find(part), std::string::npos) << part;
+  EXPECT_FALSE(std::filesystem::exists(folder_ / "run"));
+}
+
+TEST_F(Train, BadOptionsAreRefusedBeforeAnythingIsLoaded) {
+  const auto expect_refused = [&](const std::string& arguments, int code, const std::string& part) {
+    const Outcome outcome = run(arguments);
+    EXPECT_EQ(outcome.code, code) << arguments << outcome.err;
+    EXPECT_NE(outcome.err.find(part), std::string::npos) << outcome.err;
+  };
+  const std::string no_model = "train text nowhere --data " + (folder_ / "data.jsonl") + " -o x ";
+  expect_refused(no_model + "--method full --rank 4", 2, "--rank");
+  expect_refused(no_model + "--save-dtype bf16", 2, "--save-dtype");
+  expect_refused(no_model + "--momentum 0.5", 2, "--momentum");
+  expect_refused(no_model + "--eval-data a --eval-split 0.1", 1, "given twice");
+  expect_refused(no_model + "--epochs 0", 1, "epochs");
+  expect_refused("train text nowhere --data none.jsonl -o x", 1, "none.jsonl");
+  spill(folder_ / "bad.jsonl", "{\"question\": \"a\", \"answer\": \"b\"}\n");
+  expect_refused("train text nowhere --data " + (folder_ / "bad.jsonl") + " -o x", 1,
+                 "found answer, question");
+  expect_refused(no_model, 1, "nowhere");
+  expect_refused(command("--target-modules w_q", "run"), 1, "q_proj");
+  expect_refused("train", 2, "");
+}
+
+// Starts the program and ends it with `signal` after a while; returns its exit code, or -1 if the
+// signal killed it.
+int run_and_stop(const std::string& arguments, int signal, int milliseconds) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const int null = ::open("/dev/null", O_WRONLY);
+    ::dup2(null, 1);
+    ::dup2(null, 2);
+    const std::string shell = "exec '" + std::string(SUMI_BINARY) + "' " + arguments;
+    ::execl("/bin/sh", "sh", "-c", shell.c_str(), static_cast<char*>(nullptr));
+    ::_exit(127);
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
+  ::kill(child, signal);
+  int status = 0;
+  ::waitpid(child, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+TEST_F(Train, KilledAtRandomMomentsItGoesOnToTheSameBits) {
+  const std::string options = "--method lora --rank 2 --steps 400 --save-every 3 --keep 2 "
+                              "--log-every 50 --samples 0 --threads 1";
+  const auto start = std::chrono::steady_clock::now();
+  ASSERT_EQ(run(command(options, "whole")).code, 0);
+  const auto whole = std::chrono::duration_cast<std::chrono::milliseconds>(
+                         std::chrono::steady_clock::now() - start).count();
+  std::mt19937 random(5);
+  int killed = 0, stopped = 0;
+  for (int i = 0; i < 20; ++i) {
+    const int signal = i % 2 ? SIGKILL : SIGTERM;
+    const int wait = static_cast<int>(random() % static_cast<uint32_t>(whole / 10 + 50));
+    const int code = run_and_stop(command(options + " --resume", "cut"), signal, wait);
+    ASSERT_TRUE(code == -1 || code == 130 || code == 0) << "a checkpoint could not be read: " << code;
+    killed += code == -1;
+    stopped += code == 130;
+  }
+  EXPECT_GT(killed + stopped, 5);  // of the others, some ended before the signal came
+  const Outcome last = run(command(options + " --resume", "cut"));
+  ASSERT_EQ(last.code, 0) << last.err;
+  EXPECT_EQ(slurp(folder_ / "cut/adapter_model.safetensors"),
+            slurp(folder_ / "whole/adapter_model.safetensors"));
+  size_t checkpoints = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ / "cut"))
+    checkpoints += entry.path().filename().string().find("checkpoint-") != std::string::npos;
+  EXPECT_EQ(checkpoints, 2u);
+}
+
+TEST(Data, OasstIsFlattened) {
+  const Folder folder;
+  spill(folder / "trees.jsonl",
+        R"({"prompt":{"text":"q","role":"prompter","replies":[{"text":"a","role":"assistant"}]}})");
+  const Outcome outcome =
+      run("data oasst " + (folder / "trees.jsonl") + " -o " + (folder / "out.jsonl"));
+  EXPECT_EQ(outcome.out, "1 dialogues (2 messages) of 1 trees\n") << outcome.err;
+  EXPECT_EQ(slurp(folder / "out.jsonl"),
+            "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},"
+            "{\"role\":\"assistant\",\"content\":\"a\"}]}\n");
+}
+
+}  // namespace
+}  // namespace sumi::cli

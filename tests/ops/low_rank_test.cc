@@ -1,0 +1,166 @@
+// LoRA's addition, dropout, the backward of packed weights, texts apart in attention, and the loss
+// in pieces.
+#include "ops/low_rank.h"
+
+#include "check.h"
+#include "ops/ops.h"
+
+namespace sumi::ops {
+namespace {
+
+using check::expect_close;
+using check::expect_gradients;
+using check::random_tensor;
+
+TEST(LowRank, AddsToItsColumnsAndDifferentiates) {
+  const Tensor x = random_tensor({2, 3, 9}, 1), w = random_tensor({11, 9}, 2);
+  const Tensor a = random_tensor({4, 9}, 3), b = random_tensor({5, 4}, 4);
+  const auto function = [](const std::vector<Tensor>& in) {
+    return add_low_rank(linear(in[0], in[1]), 3, in[0], in[2], in[3], 0.5f);
+  };
+  const Tensor plain = linear(x, w), low = linear(linear(x, a), b);
+  const Tensor y = function({x, w, a, b});
+  for (int64_t r = 0; r < 6; ++r)
+    for (int64_t c = 0; c < 11; ++c)
+      EXPECT_NEAR(y.f32()[r * 11 + c],
+                  plain.f32()[r * 11 + c] + (c >= 3 && c < 8 ? 0.5f * low.f32()[r * 5 + c - 3] : 0),
+                  1e-4);
+  expect_gradients(function, {x, w, a, b});
+  const tensor::NoGrad no_grad;
+  const PackedWeight packed_a({a}, PackedWeight::Compute::f32);
+  const PackedWeight packed_b({scale(b, 0.5f)}, PackedWeight::Compute::f32);
+  expect_close(add_low_rank(linear(x, w), 3, x, packed_a, packed_b), y, 1e-5);
+  EXPECT_NE(check::error_of([&] { add_low_rank(plain, 7, x, a, b, 1); }).find("columns"),
+            std::string::npos);
+}
+
+TEST(Dropout, LeavesTheShareOutAndRepeatsByKey) {
+  const Tensor x = Tensor::full({100, 100}, 1);
+  const Tensor y = dropout(x, 0.25f, 7);
+  int64_t zeros = 0;
+  for (const float v : y.to_vector()) {
+    EXPECT_TRUE(v == 0 || std::fabs(v - 1 / 0.75f) < 1e-6f);
+    zeros += v == 0;
+  }
+  EXPECT_NEAR(static_cast<double>(zeros), 2500, 150);
+  check::expect_same_bits(dropout(x, 0.25f, 7), y);
+  EXPECT_NE(dropout(x, 0.25f, 8).to_vector(), y.to_vector());
+  expect_gradients([](const std::vector<Tensor>& in) { return dropout(in[0], 0.5f, 3); },
+                   {random_tensor({4, 6}, 5)});
+}
+
+// Each code layout: the gradient is dy times the very weights that packed_weight_at shows.
+class PackedGradient : public testing::TestWithParam<DType> {};
+
+TEST_P(PackedGradient, IsDyTimesTheWeight) {
+  const int64_t n = 37, k = 256, rows = 5;
+  // Any bytes are a valid block, with scales kept small: those are halves with exponent below 8.
+  Tensor stored = Tensor::empty({n, k}, GetParam());
+  std::mt19937 random(4);
+  if (tensor::is_float(GetParam())) {
+    stored = random_tensor({n, k}, 9).to(GetParam());
+  } else {
+    for (int64_t i = 0; i < stored.nbytes(); ++i)
+      stored.bytes()[i] = static_cast<std::byte>(random() & 0x2f);
+  }
+  Tensor x = random_tensor({rows, k}, 1);
+  x.set_requires_grad(true);
+  const PackedWeight weight({stored}, PackedWeight::Compute::stored);
+  const Tensor g = random_tensor({rows, n}, 2);
+  tensor::backward(linear(x, weight), g);
+  const PackedWeight wide({stored}, PackedWeight::Compute::f32);
+  Tensor identity = Tensor::zeros({k, k});
+  for (int64_t i = 0; i < k; ++i) identity.f32()[i * k + i] = 1;
+  const Tensor columns = linear(identity, wide);  // [k, n]: the weight transposed
+  Tensor want = Tensor::zeros({rows, k});
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = 0; c < k; ++c)
+      for (int64_t j = 0; j < n; ++j)
+        want.f32()[r * k + c] += g.f32()[r * n + j] * columns.f32()[c * n + j];
+  float largest = 0;
+  for (const float v : want.to_vector()) largest = std::max(largest, std::fabs(v));
+  ASSERT_GT(largest, 0);
+  for (int64_t i = 0; i < want.numel(); ++i)
+    ASSERT_NEAR(x.grad().f32()[i], want.f32()[i], 1e-4f * largest) << i;
+}
+
+INSTANTIATE_TEST_SUITE_P(Types, PackedGradient,
+                         testing::Values(DType::f32, DType::f16, DType::bf16, DType::q4_0,
+                                         DType::q4_1, DType::q5_0, DType::q5_1, DType::q8_0,
+                                         DType::q2_k, DType::q3_k, DType::q4_k, DType::q5_k,
+                                         DType::q6_k),
+                         [](const auto& param) { return std::string(dtype_name(param.param)); });
+
+TEST(Attention, TextsInARowSeeOnlyThemselves) {
+  const int64_t lengths[] = {70, 1, 66, 130}, total = 267;
+  const Tensor q = random_tensor({1, total, 4, 8}, 1), k = random_tensor({1, total, 2, 8}, 2);
+  const Tensor v = random_tensor({1, total, 2, 8}, 3), g = random_tensor(q.shape(), 4);
+  Tensor first = Tensor::empty({1, total}, DType::i32);
+  const auto run = [&](int64_t begin, int64_t count, AttentionOptions options) {
+    std::vector<Tensor> in;
+    for (const Tensor* x : {&q, &k, &v}) {
+      Tensor part = x->view({total, x->size(2), 8}).rows(begin, count).view(
+          {1, count, x->size(2), 8});
+      in.push_back(part.clone());
+      in.back().set_requires_grad(true);
+    }
+    Tensor y = attention(in[0], in[1], in[2], options);
+    tensor::backward(y, g.view({total, 4, 8}).rows(begin, count).view({1, count, 4, 8}));
+    return std::vector<Tensor>{y, in[0].grad(), in[1].grad(), in[2].grad()};
+  };
+  int64_t at = 0;
+  for (const int64_t length : lengths) {
+    std::fill_n(first.data<int32_t>() + at, length, static_cast<int32_t>(at));
+    at += length;
+  }
+  for (const int64_t window : {0, 20}) {
+    AttentionOptions options{.scale = 0.4f, .window = window};
+    options.alibi_slopes = {0.1f, 0.2f, 0.3f, 0.4f};
+    AttentionOptions together = options;
+    together.first_keys = first;
+    const std::vector<Tensor> all = run(0, total, together);
+    at = 0;
+    for (const int64_t length : lengths) {
+      const std::vector<Tensor> one = run(at, length, options);
+      for (size_t i = 0; i < 4; ++i) {
+        const int64_t width = all[i].numel() / total;
+        expect_close(all[i].view({total, width}).rows(at, length),
+                     one[i].view({length, width}), 1e-5);
+      }
+      at += length;
+    }
+  }
+  first.data<int32_t>()[5] = 3;
+  EXPECT_NE(check::error_of([&] { run(0, total, {.first_keys = first}); }).find("first key"),
+            std::string::npos);
+}
+
+TEST(CrossEntropyInPieces, EqualsTheWhole) {
+  const std::vector<int32_t> ids = {3, kIgnoreIndex, 0, 6, 1, kIgnoreIndex, kIgnoreIndex, 2, 5};
+  const Tensor targets = Tensor::from_ids(ids, {9});
+  const LogitsOf logits_of = [](const Tensor& x, const std::vector<Tensor>& w) {
+    return softcap(linear(x, w[0], w[1]), 3);
+  };
+  Tensor x = random_tensor({9, 5}, 1), w = random_tensor({7, 5}, 2), b = random_tensor({7}, 3);
+  for (const int64_t rows : {1, 2, 4, 100}) {
+    std::vector<Tensor> gradients;
+    for (const bool pieces : {false, true}) {
+      for (Tensor* t : {&x, &w, &b}) {
+        t->set_requires_grad(true);
+        t->set_grad({});
+      }
+      const Tensor loss = pieces ? cross_entropy_in_pieces(logits_of, x, {w, b}, targets, rows)
+                                 : cross_entropy(logits_of(x, {w, b}), targets);
+      tensor::backward(loss, Tensor::full({1}, 0.7f));
+      for (const Tensor* t : {&x, &w, &b}) gradients.push_back(t->grad());
+      gradients.push_back(loss);
+    }
+    for (size_t i = 0; i < 4; ++i) expect_close(gradients[i + 4], gradients[i], 1e-6);
+  }
+  const tensor::NoGrad no_grad;
+  expect_close(cross_entropy_in_pieces(logits_of, x, {w, b}, targets, 2),
+               cross_entropy(logits_of(x, {w, b}), targets), 1e-6);
+}
+
+}  // namespace
+}  // namespace sumi::ops

@@ -1,0 +1,300 @@
+// The step on tiny models against PyTorch; adapters; a run that is stopped and goes on.
+#include <cstring>
+#include <filesystem>
+
+#include "base/error.h"
+#include "cli/command.h"
+#include "expected.h"
+#include "models/language/export.h"
+#include "models/language/open.h"
+#include "ops/loss.h"
+#include "train/checkpoints.h"
+#include "train/lora_training.h"
+#include "train/run.h"
+#include "train/text_task.h"
+#include "train/text_training.h"
+
+namespace sumi::train {
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::string kModels = std::string(SUMI_TEST_DATA) + "/language/";
+
+TrainingText all_learned(const int32_t* ids, int64_t count) {
+  return {std::vector<int32_t>(ids, ids + count),
+          std::vector<bool>(static_cast<size_t>(count), true)};
+}
+
+// A task that gives its batches in order, whatever the trainer's order.
+class InOrder : public Task {
+ public:
+  InOrder(const models::LanguageModel& model, const Tensor& ids, bool checkpoint)  // [steps, B, T]
+      : model_(model), ids_(ids), checkpoint_(checkpoint) {}
+  int64_t size() const override { return ids_.size(0); }
+  double weight(std::span<const int64_t>) const override { return 1; }
+  int64_t units(std::span<const int64_t>) const override { return ids_.numel() / ids_.size(0); }
+  Tensor loss(std::span<const int64_t>, uint64_t) override {
+    const int64_t length = ids_.size(2), texts = ids_.size(1);
+    std::vector<TrainingText> rows;
+    for (int64_t b = 0; b < texts; ++b)
+      rows.push_back(all_learned(ids_.data<int32_t>() + (next_ * texts + b) * length, length));
+    ++next_;
+    std::vector<const TrainingText*> pointers;
+    for (const TrainingText& row : rows) pointers.push_back(&row);
+    return model_.loss(join(pointers), checkpoint_);
+  }
+
+ private:
+  const models::LanguageModel& model_;
+  Tensor ids_;
+  bool checkpoint_;
+  int64_t next_ = 0;
+};
+
+class TenSteps : public testing::TestWithParam<std::tuple<const char*, bool>> {};
+
+TEST_P(TenSteps, LossesEqualPyTorchs) {
+  const auto [name, checkpoint] = GetParam();
+  const formats::SafetensorsFile file = expected_file("losses.safetensors");
+  models::OpenOptions open;
+  open.trainable = true;
+  const auto files = models::open_language_model(kModels + name, open);
+  InOrder task(*files.model, file.get(std::string(name) + ".ids"), checkpoint);
+  std::vector<Parameter> parameters;
+  for (const auto& [parameter, tensor] : files.model->parameters())
+    parameters.push_back({parameter, tensor});
+  TrainerOptions options;
+  options.schedule = {.name = "constant", .learning_rate = 1e-2, .total_steps = 10};
+  Trainer trainer(task, parameters, options);
+  const Tensor expected = file.get(std::string(name) + ".losses");
+  for (int64_t step = 0; step < 10; ++step)
+    EXPECT_NEAR(trainer.run_step().loss, expected.f32()[step], 1e-4 * expected.f32()[step])
+        << step;
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, TenSteps,
+                         testing::Combine(testing::Values("llama", "gpt2"),
+                                          testing::Values(false, true)),
+                         [](const auto& param) {
+                           return std::string(std::get<0>(param.param)) +
+                                  (std::get<1>(param.param) ? "Checkpointed" : "");
+                         });
+
+TEST(Loss, OfSeveralTextsInARowIsThatOfEach) {
+  for (const char* name : {"llama", "gpt2", "mpt", "mistral", "bloom"}) {
+    models::OpenOptions open;
+    open.trainable = true;
+    const auto files = models::open_language_model(kModels + name, open);
+    const std::vector<int32_t> ids = {5, 9, 3, 77, 20, 41, 8, 100, 6, 13, 14, 15, 90, 2, 7};
+    const TrainingText a = all_learned(ids.data(), 4), b = all_learned(ids.data() + 4, 11);
+    const double loss_a = files.model->loss(join({&a}), false).f32()[0];
+    const double loss_b = files.model->loss(join({&b}), false).f32()[0];
+    EXPECT_NEAR(files.model->loss(join({&a, &b}), true).f32()[0], (3 * loss_a + 10 * loss_b) / 13,
+                2e-5 * loss_a)
+        << name;
+  }
+}
+
+// Adapters of a plain and of a packed model: at first nothing changes, the loss falls, and what is
+// saved gives the same logits when it is opened or merged.
+class Adapter : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(Adapter, LearnsAndIsOpenedAndMerged) {
+  const auto [name, form] = GetParam();
+  const bool packed = std::string(form) == "packed";
+  const std::string model =
+      std::string(name).rfind("gguf", 0) == 0 ? kModels + name + "/model.gguf" : kModels + name;
+  const cli::Folder folder;
+  nn::LoraConfig config;
+  config.rank = 4;
+  config.alpha = 8;
+  config.dropout = 0.1;
+  config.targets = {kAllLinear};
+  TrainableLora lora(config, LoraInit::kaiming, 3);
+  models::OpenOptions open;
+  open.frozen = !packed;
+  open.lora = lora.source();
+  const auto files = models::open_language_model(model, open);
+  lora.check_targets();
+  models::OpenOptions plain;
+  plain.compute = packed ? models::ComputeType::automatic : models::ComputeType::f32;
+  const std::vector<int32_t> ids = {5, 9, 3, 77, 20, 41, 8, 100};
+  const auto logits = [&](const models::LanguageModel& of) {
+    const auto state = of.new_state();
+    return of.forward(ids, *state, models::LogitsFor::all);
+  };
+  expect_close(logits(*files.model), logits(*models::open_language_model(model, plain).model), 1e-4,
+               "a fresh adapter");
+
+  TextTask task(*files.model, {all_learned(ids.data(), 8)}, {}, true, lora.clock());
+  TrainerOptions options;
+  options.schedule = {.name = "constant", .learning_rate = 2e-2, .total_steps = 60};
+  Trainer trainer(task, lora.parameters(), options);
+  const double before = trainer.run_step().loss;
+  double after = 0;
+  while (!trainer.done()) after = trainer.run_step().loss;
+  EXPECT_LT(after, 0.5 * before);
+  lora.clock()->on = false;
+  const Tensor trained = logits(*files.model);
+
+  lora.save(folder.path());
+  nn::LoraFile file(folder.path());
+  models::OpenOptions with = plain;
+  with.lora = file.packed();
+  const auto adapted = models::open_language_model(model, with);
+  file.check_all_used();
+  expect_close(logits(*adapted.model), trained, 2e-4, "opened with the adapter");
+  if (fs::is_directory(model)) {
+    models::merge_adapter(model, folder.path(), folder / "merged", DType::f32);
+    const auto merged = models::open_language_model(folder / "merged", plain);
+    expect_close(logits(*merged.model), trained, packed ? 1 : 5e-4, "merged");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, Adapter,
+    testing::Values(std::tuple{"llama", "plain"}, std::tuple{"gpt2", "plain"},
+                    std::tuple{"gpt_neox", "plain"}, std::tuple{"gguf_llama_q8_0", "packed"},
+                    std::tuple{"gguf_llama_q4_0", "packed"}, std::tuple{"llama", "packed"}),
+    [](const auto& param) {
+      return std::string(std::get<0>(param.param)) + "_" + std::get<1>(param.param);
+    });
+
+TEST(Adapter, UnknownTargetsAreRefusedWithThoseThereAre) {
+  nn::LoraConfig config;
+  config.targets = {"q_proj", "c_attn"};
+  TrainableLora lora(config, LoraInit::gaussian, 1);
+  models::OpenOptions open;
+  open.lora = lora.source();
+  const auto files = models::open_language_model(kModels + "llama", open);
+  try {
+    lora.check_targets();
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    const std::string message = error.what();
+    EXPECT_NE(message.find("c_attn"), std::string::npos) << message;
+    EXPECT_NE(message.find("down_proj"), std::string::npos) << message;
+  }
+}
+
+TEST(Order, EachEpochIsAnotherPermutation) {
+  ExampleOrder order(7, 42), again(7, 42);
+  std::vector<std::vector<int64_t>> epochs(3);
+  for (int64_t place = 0; place < 21; ++place)
+    epochs[static_cast<size_t>(place / 7)].push_back(order.at(place));
+  EXPECT_EQ(again.at(15), epochs[2][1]);  // a place alone says it
+  EXPECT_NE(epochs[0], epochs[1]);
+  for (auto& epoch : epochs) {
+    std::sort(epoch.begin(), epoch.end());
+    EXPECT_EQ(epoch, (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6}));
+  }
+}
+
+TextTrainingOptions tiny_run(const cli::Folder& model, const std::string& data,
+                             const std::string& folder, const std::string& method) {
+  TextTrainingOptions options;
+  options.model = model.path();
+  options.data = data;
+  options.method = method;
+  options.lora.rank = 4;
+  options.lora.dropout = 0.2;
+  options.lora.targets = {kAllLinear};
+  options.eval_split = 0.2;
+  options.trainer.batch_size = 2;
+  options.trainer.accumulation = 2;
+  options.trainer.ema_decay = 0.5;
+  options.trainer.schedule.learning_rate = 5e-3;
+  options.steps = 12;
+  options.warmup_ratio = 0.2;
+  options.samples = 0;
+  options.run.folder = folder;
+  options.run.save_every = 5;
+  options.run.log_every = 1;
+  return options;
+}
+
+void write_dialogues(const std::string& path) {
+  std::string lines;
+  for (int i = 0; i < 10; ++i)
+    lines += fmt::format(
+        R"({{"messages": [{{"role": "user", "content": "{0}?"}}, {{"role": "assistant", "content": "it is {1}"}}]}})"
+        "\n",
+        i, i * i);
+  cli::spill(path, lines);
+}
+
+class Resume : public testing::TestWithParam<const char*> {};
+
+TEST_P(Resume, StoppedAndGoneOnIsAsNeverStopped) {
+  const cli::ModelFolder model;
+  const cli::Folder folder;
+  write_dialogues(folder / "data.jsonl");
+  const std::atomic<bool> never{false};
+  const std::string weights =
+      std::string(GetParam()) == "full" ? "/model.safetensors" : "/adapter_model.safetensors";
+  TextTrainingOptions whole = tiny_run(model, folder / "data.jsonl", folder / "whole", GetParam());
+  double first = 0, last = 0;
+  RunHooks hooks;
+  hooks.evaluated = [&](int64_t step, double loss) { (step == 0 ? first : last) = loss; };
+  EXPECT_TRUE(TextTraining(whole).run(hooks, {}, never));
+  EXPECT_LT(last, first);
+
+  TextTrainingOptions cut = whole;
+  cut.run.folder = folder / "cut";
+  for (const int64_t stop_after : {1, 7, 100}) {
+    std::atomic<bool> stop{false};
+    RunHooks stopping;
+    stopping.progress = [&](const RunProgress& p) { stop = p.report.step >= stop_after; };
+    TextTraining training(cut);
+    EXPECT_EQ(training.run(stopping, {}, stop), stop_after == 100);
+    cut.run.resume = true;
+  }
+  EXPECT_EQ(cli::slurp(folder / "cut" + weights), cli::slurp(folder / "whole" + weights));
+  for (const char* file : {"weights", "optimizer", "ema"}) {
+    const std::string part = std::string("/checkpoint-12/") + file + ".safetensors";
+    EXPECT_EQ(cli::slurp(folder / "cut" + part), cli::slurp(folder / "whole" + part)) << file;
+  }
+  cut.trainer.schedule.learning_rate = 1e-3;
+  try {
+    TextTraining(cut).run({}, {}, never);
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("learning_rate"), std::string::npos) << error.what();
+  }
+  cut.run.resume = false;
+  EXPECT_THROW(TextTraining(cut).run({}, {}, never), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Methods, Resume, testing::Values("full", "lora", "qlora"),
+                         [](const auto& param) { return std::string(param.param); });
+
+TEST(Checkpoints, KeepTheLastAndSweepLeftovers) {
+  const cli::Folder folder;
+  fs::create_directory(folder / ".writing-1");
+  fs::create_directory(folder / ".removing-1");
+  Checkpoints checkpoints(folder.path(), 2);
+  EXPECT_FALSE(checkpoints.latest());
+  for (const int64_t step : {9, 10, 100})
+    checkpoints.save(step, 10, [&](const std::string& to) { cli::spill(to + "/a", "x"); });
+  EXPECT_EQ(checkpoints.latest(), 100);
+  size_t entries = 0;
+  for (const auto& entry : fs::directory_iterator(folder.path())) {
+    ++entries;
+    EXPECT_TRUE(entry.path().filename() == "checkpoint-10" ||
+                entry.path().filename() == "checkpoint-100");
+  }
+  EXPECT_EQ(entries, 2u);
+  try {
+    checkpoints.save(101, size_t{1} << 60, [](const std::string&) { FAIL(); });
+    ADD_FAILURE();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("MB are free"), std::string::npos);
+  }
+  // A write that fails leaves what was there.
+  EXPECT_THROW(checkpoints.save(102, 1, [](const std::string&) { fail("no"); }), Error);
+  EXPECT_EQ(checkpoints.latest(), 100);
+}
+
+}  // namespace
+}  // namespace sumi::train
