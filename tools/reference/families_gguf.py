@@ -170,7 +170,7 @@ CASES = {
     "gemma2_head_scale": (A.GEMMA2, gemma, gemma_more),
     "gemma3_head_scale": (A.GEMMA3, gemma, gemma_more),
     "qwen3": (A.QWEN3, plain, None),
-    "smollm3": (A.SMOLLM3, plain, None),
+    "smollm3": (A.SMOLLM3, permuted_llama, None),
     "glm": (A.CHATGLM, plain, None),
     "glm4": (A.GLM4, plain, None),
     "chatglm2": (A.CHATGLM, plain, None),
