@@ -49,9 +49,25 @@ bool guarded(png_structp png, const Action& action) {
   return true;
 }
 
+// libpng takes the memory of a chunk before it reads it; here the data is at hand, so a length that
+// it cannot hold is refused first. What follows the end chunk is nobody's.
+void check_chunks(std::span<const std::byte> bytes, const std::string& name) {
+  constexpr size_t kFrame = 12;  // length, name, checksum
+  for (size_t at = 8; at + kFrame <= bytes.size();) {
+    const auto* header = reinterpret_cast<const unsigned char*>(bytes.data() + at);
+    const size_t length = png_get_uint_32(header), left = bytes.size() - at - kFrame;
+    if (std::memcmp(header + 4, "IEND", 4) == 0) return;
+    if (length > left)
+      fail("{}: PNG: the chunk at byte {} has {} bytes, but {} are left: the data ends early", name,
+           at, length, left);
+    at += kFrame + length;
+  }
+}
+
 struct Reader {
   Reader(std::span<const std::byte> bytes, const std::string& name)
       : source{bytes.data(), bytes.size(), 0}, name(name) {
+    check_chunks(bytes, name);
     png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &message, on_error, on_warning);
     if (png != nullptr) info = png_create_info_struct(png);
     if (info == nullptr) fail("{}: libpng: out of memory", name);

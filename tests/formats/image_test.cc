@@ -179,6 +179,13 @@ TEST(Image, SizesAreCheckedBeforeDecoding) {
   expect_mentions(error_of([&] { decode_image(whole, "x", {.side = 12}); }), "12 on a side");
 }
 
+TEST(Image, AChunkLongerThanItsFileIsRefusedBeforeItsMemoryIsTaken) {
+  std::vector<std::byte> bytes = slurp(kFolder + "rgb.png");
+  bytes[33] = std::byte{0x3b};  // the first byte of the length of the chunk after the header
+  expect_mentions(error_of([&] { decode_image(bytes, "x.png"); }),
+                  "x.png: PNG: the chunk at byte 33 has");
+}
+
 TEST(Image, OtherFilesAreNamed) {
   const TemporaryFolder folder;
   expect_mentions(error_of([&] { read_image(folder.write("a.png", "GIF89a......")); }),
