@@ -68,7 +68,7 @@ int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments
   if (!formats::is_image_name(flags.output))
     fail("--output {}: expected a name that ends in .png, .jpg or .webp", flags.output);
   set_threads(flags.compute);
-  diffusion::PictureModel model(flags.model, model_options(flags));
+  diffusion::PictureModel model(models::resolve_model(flags.model), model_options(flags));
   diffusion::PictureRequest request = picture_request(flags);
   diffusion::check_request(model, request);
   if (model.has_safety_checker())

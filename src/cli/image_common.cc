@@ -40,6 +40,7 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
     return one(verb.add_option(name, value, help)->type_name(type));
   };
   text("MODEL,--model", flags.model, "Model: a diffusers folder", "MODEL");
+  text("--variant", flags.variant, "Weights to prefer, such as fp16", "NAME");
   text("--prompt", flags.prompt, "What to draw", "TEXT");
   text("--negative-prompt", flags.negative_prompt, "What not to draw", "TEXT");
   text("-o,--output", flags.output, "Picture to write: .png, .jpg or .webp", "FILE");
@@ -103,6 +104,7 @@ diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
   diffusion::PictureModelOptions options;
   options.compute = flags.compute.dtype == "bf16" ? Compute::bf16 : Compute::f32;
   options.low_memory = flags.low_memory;
+  options.files.variant = flags.variant;
   options.controlnets = flags.controlnets;
   for (const std::string& lora : flags.loras) {
     const auto [file, weight] = split_last(lora, is_number);

@@ -1,12 +1,12 @@
 // sumi inspect: what a model's files hold, from their headers alone.
 
-#include <algorithm>
 #include <filesystem>
-#include <map>
 
 #include "base/error.h"
 #include "cli/common.h"
+#include "cli/inspect_common.h"
 #include "cli/verbs.h"
+#include "diffusion/picture_files.h"
 #include "formats/gguf.h"
 #include "formats/json.h"
 #include "formats/torch_file.h"
@@ -95,23 +95,9 @@ Summary summarize(const std::string& path) {
   return summary;
 }
 
-struct DtypeCount {
-  int64_t tensors = 0, parameters = 0, bytes = 0;
-};
-
-std::string with_unit(double value, const char* unit) {
-  const char* prefixes[] = {"", "K", "M", "G", "T"};
-  size_t i = 0;
-  while (value >= 1000 && i < 4) {
-    value /= 1000;
-    ++i;
-  }
-  return fmt::format("{:.{}f} {}{}", value, i ? 1 : 0, prefixes[i], unit);
-}
-
 nlohmann::ordered_json summary_json(const Summary& summary,
-                                    const std::map<std::string, DtypeCount>& dtypes,
-                                    const DtypeCount& all, bool with_tensors) {
+                                    const Counts& counts, bool with_tensors) {
+  const DtypeCount& all = counts.all;
   nlohmann::ordered_json object;
   object["path"] = summary.path;
   object["format"] = summary.format;
@@ -119,10 +105,7 @@ nlohmann::ordered_json summary_json(const Summary& summary,
   object["supported"] = summary.unsupported.empty();
   if (!summary.unsupported.empty()) object["reason"] = summary.unsupported;
   object["parameters"] = all.parameters;
-  object["dtypes"] = nlohmann::ordered_json::object();
-  for (const auto& [name, count] : dtypes)
-    object["dtypes"][name] = {
-        {"tensors", count.tensors}, {"parameters", count.parameters}, {"bytes", count.bytes}};
+  object["dtypes"] = dtypes_json(counts);
   object["weight_bytes"] = all.bytes;
   if (summary.unsupported.empty()) {
     const models::Outline& outline = summary.outline;
@@ -138,17 +121,12 @@ nlohmann::ordered_json summary_json(const Summary& summary,
   object["chat_template"] = summary.chat_template.empty()
                                 ? nlohmann::ordered_json(nullptr)
                                 : nlohmann::ordered_json(summary.chat_template);
-  if (with_tensors) {
-    object["tensors"] = nlohmann::ordered_json::array();
-    for (const formats::TensorInfo& info : summary.source->tensors())
-      object["tensors"].push_back(
-          {{"name", info.name}, {"dtype", tensor::dtype_name(info.dtype)}, {"shape", info.shape}});
-  }
+  if (with_tensors) object["tensors"] = tensors_json(*summary.source);
   return object;
 }
 
-void print_summary(const Summary& summary, const std::map<std::string, DtypeCount>& dtypes,
-                   const DtypeCount& all, bool with_tensors) {
+void print_summary(const Summary& summary, const Counts& counts, bool with_tensors) {
+  const DtypeCount& all = counts.all;
   const auto line = [](const char* name, const std::string& value) {
     write_out(fmt::format("{:<14}{}\n", name, value));
   };
@@ -158,7 +136,7 @@ void print_summary(const Summary& summary, const std::map<std::string, DtypeCoun
   if (!summary.unsupported.empty()) line("cannot be run", summary.unsupported);
   line("parameters",
        fmt::format("{} ({})", with_unit(static_cast<double>(all.parameters), ""), all.parameters));
-  for (const auto& [name, count] : dtypes)
+  for (const auto& [name, count] : counts.dtypes)
     line("", fmt::format("{:<5} {:>5} tensors, {:>5.1f} % of parameters, {}", name, count.tensors,
                          100.0 * static_cast<double>(count.parameters) /
                              static_cast<double>(all.parameters),
@@ -194,29 +172,19 @@ void print_summary(const Summary& summary, const std::map<std::string, DtypeCoun
   const std::vector<formats::TensorInfo>& tensors = summary.source->tensors();
   line("tensors",
        fmt::format("{}{}", tensors.size(), with_tensors ? "" : " (--tensors lists them)"));
-  if (!with_tensors) return;
-  for (const formats::TensorInfo& info : tensors)
-    write_out(fmt::format("  {:<48} {:<5} {}\n", info.name, tensor::dtype_name(info.dtype),
-                          tensor::shape_string(info.shape)));
+  if (with_tensors) print_tensors(*summary.source);
 }
 
 int run_inspect(const Flags& flags) {
-  const Summary summary = summarize(models::resolve_model(flags.model));
-  std::map<std::string, DtypeCount> dtypes;
-  DtypeCount all;
-  for (const formats::TensorInfo& info : summary.source->tensors()) {
-    const int64_t parameters = tensor::element_count(info.shape);
-    const int64_t bytes = tensor::byte_count(info.shape, info.dtype);
-    for (DtypeCount* count : {&dtypes[tensor::dtype_name(info.dtype)], &all}) {
-      ++count->tensors;
-      count->parameters += parameters;
-      count->bytes += bytes;
-    }
-  }
+  const std::string path = models::resolve_model(flags.model);
+  if (diffusion::is_picture_model(path) || diffusion::is_picture_part(path))
+    return inspect_pictures(path, flags.tensors, flags.json);
+  const Summary summary = summarize(path);
+  const Counts counts = count_dtypes(*summary.source);
   if (flags.json) {
-    write_json(summary_json(summary, dtypes, all, flags.tensors));
+    write_json(summary_json(summary, counts, flags.tensors));
   } else {
-    print_summary(summary, dtypes, all, flags.tensors);
+    print_summary(summary, counts, flags.tensors);
   }
   return 0;
 }
@@ -233,7 +201,8 @@ void add_inspect(CLI::App& app, Run& run) {
   verb->footer(
       "Reads headers only. Shows the architecture, parameters by type, the memory needed, the "
       "context\n"
-      "length, the chat template and the tensors.\n\n"
+      "length, the chat template and the tensors; of picture models the parts and the "
+      "scheduler.\n\n"
       "Examples:\n"
       "  sumi inspect model.gguf\n"
       "  sumi inspect org/name --tensors\n"

@@ -1,4 +1,4 @@
-// A diffusers folder (model_index.json) of Stable Diffusion: its parts, loaded when first asked for.
+// A picture model of the Stable Diffusion kind: its parts, loaded when first asked for.
 #pragma once
 
 #include <memory>
@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "diffusion/lora.h"
+#include "diffusion/picture_files.h"
 #include "diffusion/prompt.h"
 #include "diffusion/scheduler.h"
 #include "models/diffusion/controlnet.h"
@@ -17,6 +18,7 @@
 namespace sumi::diffusion {
 
 struct PictureModelOptions {
+  PictureFilesOptions files;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::f32;
   bool low_memory = false;  // parts are released as soon as a picture's next stage begins
   std::vector<std::pair<std::string, float>> loras;             // file, weight
@@ -28,7 +30,7 @@ class PictureModel {
  public:
   // Reads configurations and headers, and checks that every part is there and of a known kind;
   // loads no weights. Throws Error naming file and field.
-  PictureModel(const std::string& folder, const PictureModelOptions& options);
+  PictureModel(const std::string& path, const PictureModelOptions& options);
 
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
   const models::UNetConfig& unet_config() const { return unet_config_; }
@@ -40,7 +42,7 @@ class PictureModel {
   // The folder's scheduler, or the one of that name (see scheduler_names()) with its configuration.
   std::unique_ptr<Scheduler> scheduler(const std::string& name = "") const;
   // Whether the folder has a safety checker, which Sumi does not run.
-  bool has_safety_checker() const { return has_safety_checker_; }
+  bool has_safety_checker() const { return !files_->class_of("safety_checker").empty(); }
 
   const models::ClipText& text_encoder();
   const Concepts& concepts();
@@ -54,16 +56,14 @@ class PictureModel {
   void denoising_done();
 
  private:
-  std::unique_ptr<formats::TensorSource> open_part(const std::string& part) const;
-
-  std::string folder_;
   PictureModelOptions options_;
+  std::unique_ptr<PictureFiles> files_;
+  std::vector<std::unique_ptr<PictureFiles>> nets_;  // of the ControlNets
   nn::LoadOptions load_;
   LoraSet loras_;
   models::UNetConfig unet_config_;
-  nlohmann::json scheduler_config_;
   int64_t factor_ = 8, sample_size_ = 64;
-  bool has_safety_checker_ = false, vae_has_encoder_ = false, concepts_read_ = false;
+  bool vae_has_encoder_ = false, concepts_read_ = false;
   Concepts concepts_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
   std::unique_ptr<models::ClipText> text_encoder_;
@@ -71,8 +71,5 @@ class PictureModel {
   std::vector<std::unique_ptr<models::ControlNet>> controlnets_;
   std::unique_ptr<models::Vae> vae_;
 };
-
-// Whether a path is such a folder.
-bool is_diffusers_folder(const std::string& path);
 
 }  // namespace sumi::diffusion

@@ -1,9 +1,10 @@
 #include "formats/weights_folder.h"
 
-#include <functional>
+#include <array>
+#include <filesystem>
 #include <map>
+#include <set>
 #include <unordered_map>
-#include <vector>
 
 #include "base/error.h"
 #include "formats/bytes.h"
@@ -17,8 +18,8 @@ namespace {
 
 // One way in which a folder holds its weights.
 struct Layout {
-  const char* single;  // a file with all of them, or
-  const char* index;   // the list of the files that have them
+  std::string single;  // a file with all of them, or
+  std::string index;   // the list of the files that have them
   std::unique_ptr<TensorSource> (*open)(const std::string& path);
 };
 
@@ -27,14 +28,29 @@ std::unique_ptr<TensorSource> open_file(const std::string& path) {
   return std::make_unique<File>(path);
 }
 
-constexpr Layout kLayouts[] = {
+const std::array<Layout, 4> kLayouts = {{
     {"model.safetensors", "model.safetensors.index.json", open_file<SafetensorsFile>},
     {"pytorch_model.bin", "pytorch_model.bin.index.json", open_file<TorchFile>},
     {"diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.safetensors.index.json",
      open_file<SafetensorsFile>},
     {"diffusion_pytorch_model.bin", "diffusion_pytorch_model.bin.index.json",
      open_file<TorchFile>},
-};
+}};
+
+// "model.safetensors" and "fp16" -> "model.fp16.safetensors".
+std::string with_variant(std::string name, const std::string& variant) {
+  return variant.empty() ? name : name.insert(name.rfind('.'), "." + variant);
+}
+
+// The variant in a file's name that is otherwise `plain`, "" if it is another name.
+std::string variant_in(const std::string& file, const std::string& plain) {
+  const size_t dot = plain.rfind('.'), end = plain.size() - dot;
+  if (file.size() <= plain.size() + 1 || file.compare(0, dot + 1, plain, 0, dot + 1) != 0 ||
+      file.compare(file.size() - end, end, plain, dot, end) != 0)
+    return "";
+  const std::string found = file.substr(dot + 1, file.size() - plain.size() - 1);
+  return found.find('.') == std::string::npos ? found : "";
+}
 
 // No folder, no "..", nothing a shell or terminal would act on.
 bool is_plain_name(const std::string& name) {
@@ -47,8 +63,9 @@ bool is_plain_name(const std::string& name) {
 
 class Shards : public TensorSource {
  public:
-  Shards(const std::string& folder, const Layout& layout) : folder_(folder), layout_(layout) {
-    const std::string index_path = folder + "/" + layout.index;
+  Shards(const std::string& folder, const Layout& layout, const std::string& index_name)
+      : folder_(folder), layout_(layout) {
+    const std::string index_path = folder + "/" + index_name;
     JsonLimits limits;
     limits.depth = 16;
     limits.unique_keys = true;
@@ -105,17 +122,46 @@ class Shards : public TensorSource {
   std::unordered_map<std::string, const TensorSource*> index_;
 };
 
+// Null if the folder has no weights of that variant.
+std::unique_ptr<TensorSource> open_variant(const std::string& folder, const std::string& variant) {
+  for (const Layout& layout : kLayouts) {
+    const std::string single = folder + "/" + with_variant(layout.single, variant);
+    const std::string index = with_variant(layout.index, variant);
+    if (file_exists(single)) return layout.open(single);
+    if (file_exists(folder + "/" + index)) return std::make_unique<Shards>(folder, layout, index);
+  }
+  return nullptr;
+}
+
 }  // namespace
 
-std::unique_ptr<TensorSource> open_weights_folder(const std::string& folder) {
+std::vector<std::string> weight_variants(const std::string& folder) {
+  std::set<std::string> variants;
+  std::error_code error;
+  for (std::filesystem::directory_iterator it(folder, error), end; !error && it != end;
+       it.increment(error))
+    for (const Layout& layout : kLayouts)
+      for (const std::string& plain : {layout.single, layout.index})
+        variants.insert(variant_in(it->path().filename().string(), plain));
+  variants.erase("");
+  return {variants.begin(), variants.end()};
+}
+
+std::unique_ptr<TensorSource> open_weights_folder(const std::string& folder,
+                                                  const std::string& variant) {
+  if (!variant.empty() && !is_plain_name(variant))
+    fail("variant: expected a plain word such as fp16, found {}", shown(variant));
+  for (const std::string& wanted : {variant, std::string()})
+    if (auto found = open_variant(folder, wanted)) return found;
+  const std::vector<std::string> variants = weight_variants(folder);
+  if (variants.size() == 1) return open_variant(folder, variants[0]);
+  if (!variants.empty())
+    fail("{}: the weights are there only as variants: {}; choose one", folder,
+         fmt::join(variants, ", "));
   std::string names;
-  for (const Layout& layout : kLayouts) {
-    const std::string single = folder + "/" + layout.single;
-    if (file_exists(single)) return layout.open(single);
-    if (file_exists(folder + "/" + layout.index)) return std::make_unique<Shards>(folder, layout);
-    for (const char* name : {layout.single, layout.index})
-      names += (names.empty() ? "" : ", ") + std::string(name);
-  }
+  for (const Layout& layout : kLayouts)
+    for (const std::string& name : {layout.single, layout.index})
+      names += (names.empty() ? "" : ", ") + name;
   fail("{}: no weights; looked for {}", folder, names);
 }
 

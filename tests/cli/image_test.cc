@@ -143,7 +143,7 @@ TEST(Image, BadInputIsNamed) {
       {sd1 + " --image " + (folder / "text.png") + out, "text.png"},
       {sd1 + " --image inputs/picture.png --strength 0.01" + out, "leaves no step"},
       {sd1 + " --init-latents inputs/latents.npy --width 32" + out, "expected f32 [1, 4, 8, 4]"},
-      {sd1 + " --controlnet parts/unet --condition inputs/condition.png" + out, "parts/unet/config.json"},
+      {sd1 + " --controlnet parts/unet --condition inputs/condition.png" + out, "part controlnet: expected ControlNetModel, found UNet2DConditionModel"},
       {sd1 + " --lora inputs/embedding.safetensors" + out, "not a name of a LoRA"},
       {sd1 + " --embedding inputs/lora_peft.safetensors" + out, "has one tensor"},
       {sd1 + " --clip-skip 2" + out, "clip skip 2"},

@@ -69,6 +69,27 @@ TEST_F(WeightsFolder, PyTorchFilesComeAfterSafetensors) {
   EXPECT_EQ(open_weights_folder(folder_.path())->tensors().size(), 2u);
 }
 
+TEST_F(WeightsFolder, Variants) {
+  const auto first = [&](const std::string& variant) {
+    return open_weights_folder(folder_.path(), variant)->tensors().at(0).name;
+  };
+  write_safetensors(folder_.file("diffusion_pytorch_model.fp16.safetensors"),
+                    {{"half", Tensor::full({1}, 4)}});
+  EXPECT_EQ(first(""), "half") << "a variant alone is taken";
+  folder_.write("model.safetensors.index.non_ema.json",
+                R"({"weight_map":{"a":"one.safetensors","b":"one.safetensors"}})");
+  EXPECT_EQ(weight_variants(folder_.path()), (std::vector<std::string>{"fp16", "non_ema"}));
+  EXPECT_EQ(first("fp16"), "half");
+  EXPECT_EQ(first("non_ema"), "a");
+  expect_mentions(error_of([&] { first(""); }),
+                  "the weights are there only as variants: fp16, non_ema; choose one");
+  expect_mentions(error_of([&] { first("../fp16"); }), "expected a plain word such as fp16");
+  write_safetensors(folder_.file("diffusion_pytorch_model.safetensors"),
+                    {{"whole", Tensor::full({1}, 4)}});
+  EXPECT_EQ(first(""), "whole");
+  EXPECT_EQ(first("int4"), "whole") << "a folder without the variant gives what it has";
+}
+
 TEST_F(WeightsFolder, RefusesBrokenIndexes) {
   expect_mentions(error_of([&] { open_weights_folder(folder_.path()); }),
                   "no weights; looked for model.safetensors, model.safetensors.index.json, "

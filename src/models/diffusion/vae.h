@@ -47,6 +47,10 @@ struct VaeOptions {
   bool encoder = true;  // false: the decoder alone is loaded
 };
 
+// Pixels per latent of the autoencoder that a configuration describes. Throws Error naming file and
+// field if Sumi does not know it.
+int64_t vae_factor(const Config& config);
+
 // Reads vae/ of a diffusers folder: AutoencoderKL or AutoencoderTiny, as config.json's _class_name
 // says. Throws Error naming file and field or tensor.
 std::unique_ptr<Vae> open_vae(const std::string& folder, const VaeOptions& options);

@@ -63,7 +63,21 @@ bool projects(const Config& config) {
        config.file(), architectures.empty() ? "none" : architectures[0]);
 }
 
+// Checks what clip_spec() does not read.
+DecoderSpec checked_spec(const Config& config) {
+  if (config.get_bool("use_attention_mask", false))
+    fail("{}: use_attention_mask: masks of padding are not known", config.file());
+  DecoderSpec spec = clip_spec(config);
+  check_spec(spec, config.file());
+  return spec;
+}
+
 }  // namespace
+
+void ClipText::check(const Config& config) {
+  projects(config);
+  checked_spec(config);
+}
 
 ClipText ClipText::open(const std::string& folder, const nn::LoadOptions& options) {
   const Config config = Config::read(folder + "/config.json");
@@ -73,10 +87,7 @@ ClipText ClipText::open(const std::string& folder, const nn::LoadOptions& option
 ClipText::ClipText(const Config& config, const formats::TensorSource& source,
                    const nn::LoadOptions& options) {
   const bool projected = projects(config);
-  if (config.get_bool("use_attention_mask", false))
-    fail("{}: use_attention_mask: masks of padding are not known", config.file());
-  const DecoderSpec spec = clip_spec(config);
-  check_spec(spec, config.file());
+  const DecoderSpec spec = checked_spec(config);
   eos_id_ = config.get_int("eos_token_id", 49407);
   decoder_ = std::make_unique<Decoder>(spec, clip_weights(), source, false, options);
   for (const auto& [name, parameter] : decoder_->parameters()) parameters_.add(name, parameter);

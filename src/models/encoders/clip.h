@@ -23,6 +23,9 @@ class ClipText {
   ClipText(const Config& config, const formats::TensorSource& source,
            const nn::LoadOptions& options);
 
+  // Throws Error naming file and field if Sumi cannot run the encoder.
+  static void check(const Config& config);
+
   int64_t hidden_size() const { return decoder_->spec().hidden_size; }
   int64_t num_layers() const { return decoder_->spec().num_layers; }
   int64_t max_positions() const { return decoder_->spec().max_positions; }

@@ -48,13 +48,14 @@ bool is_model_file(const fs::path& path) {
   return path.extension() == ".gguf" || path.extension() == ".pth";
 }
 
-// The model at a path: a file, a folder with config.json, or a folder with one GGUF or .pth file
-// alone. Empty if there is none.
+// The model at a path: a file, a folder with config.json or (pictures) model_index.json, or a folder
+// with one GGUF or .pth file alone. Empty if there is none.
 std::string model_at(const fs::path& path) {
   std::error_code error;
   if (fs::is_regular_file(path, error)) return path.string();
   if (!fs::is_directory(path, error)) return "";
-  if (formats::file_exists((path / "config.json").string())) return path.string();
+  for (const char* file : {"config.json", "model_index.json"})
+    if (formats::file_exists((path / file).string())) return path.string();
   std::vector<fs::path> files;
   for (const fs::path& entry : entries(path))
     if (is_model_file(entry)) files.push_back(entry);

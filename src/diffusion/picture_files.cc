@@ -1,0 +1,188 @@
+#include "diffusion/picture_files.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "diffusion/scheduler.h"
+#include "formats/weights_folder.h"
+#include "models/diffusion/unet_config.h"
+#include "models/diffusion/vae.h"
+#include "models/encoders/clip.h"
+
+namespace sumi::diffusion {
+
+namespace {
+
+using models::Config;
+
+class FolderFiles : public PictureFiles {
+ public:
+  FolderFiles(const std::string& folder, const PictureFilesOptions& options)
+      : folder_(folder), options_(options) {
+    const std::string file = folder + "/model_index.json";
+    const nlohmann::json index = formats::read_json_file(file);
+    if (!index.is_object()) fail("{}: expected an object", file);
+    pipeline_ = formats::optional_string(index, "_class_name", "unknown", file);
+    for (const auto& [name, value] : index.items()) {
+      if (!value.is_array()) continue;  // settings of the pipeline
+      if (value.size() != 2 || !(value[1].is_string() || value[1].is_null()))
+        fail("{}: {}: expected a library and a class", file, name);
+      if (value[1].is_string()) parts_.push_back({name, value[1].get<std::string>()});
+    }
+    if (!options.variant.empty()) check_variant();
+  }
+
+  const std::string& path() const override { return folder_; }
+  std::string format() const override { return "diffusers folder"; }
+  const std::string& pipeline() const override { return pipeline_; }
+  const std::vector<PicturePart>& parts() const override { return parts_; }
+  Config config(const std::string& part) const override {
+    return Config::read(folder_ + "/" + part + "/config.json");
+  }
+  std::unique_ptr<formats::TensorSource> weights(const std::string& part) const override {
+    return formats::open_weights_folder(folder_ + "/" + part, options_.variant);
+  }
+  Config scheduler() const override {
+    const std::string file = folder_ + "/scheduler/scheduler_config.json";
+    return Config(read_scheduler_config(file), file);
+  }
+  std::unique_ptr<text::Tokenizer> tokenizer() const override {
+    return text::open_tokenizer(folder_ + "/tokenizer");
+  }
+
+ private:
+  // Parts without the variant give what they have; one at least must have it.
+  void check_variant() const {
+    std::vector<std::string> found;
+    for (const PicturePart& part : parts_)
+      for (const std::string& variant : formats::weight_variants(folder_ + "/" + part.name))
+        if (std::find(found.begin(), found.end(), variant) == found.end()) found.push_back(variant);
+    if (std::find(found.begin(), found.end(), options_.variant) == found.end())
+      fail("{}: no part has the variant {}; there {}", folder_, options_.variant,
+           found.empty() ? "are no variants" : fmt::format("are {}", fmt::join(found, ", ")));
+  }
+
+  std::string folder_, pipeline_;
+  PictureFilesOptions options_;
+  std::vector<PicturePart> parts_;
+};
+
+// A part's folder by itself: config.json names its class.
+class PartFiles : public PictureFiles {
+ public:
+  PartFiles(const std::string& folder, const PictureFilesOptions& options)
+      : folder_(folder), options_(options), class_(class_in(folder)) {
+    const char* name = class_.rfind("Autoencoder", 0) == 0 ? "vae"
+                       : class_ == "ControlNetModel"       ? "controlnet"
+                       : class_ == "UNet2DConditionModel"  ? "unet"
+                                                           : "part";
+    parts_ = {{name, class_}};
+  }
+
+  // The class that a folder's config.json names in diffusers' way, "" if it does not.
+  static std::string class_in(const std::string& folder) {
+    const std::string file = folder + "/config.json";
+    if (!formats::file_exists(file)) return "";
+    return Config::read(file).get_string("_class_name", "");
+  }
+
+  const std::string& path() const override { return folder_; }
+  std::string format() const override { return "part of a diffusers folder"; }
+  const std::string& pipeline() const override { return class_; }
+  const std::vector<PicturePart>& parts() const override { return parts_; }
+  Config config(const std::string&) const override { return Config::read(folder_ + "/config.json"); }
+  std::unique_ptr<formats::TensorSource> weights(const std::string&) const override {
+    return formats::open_weights_folder(folder_, options_.variant);
+  }
+  Config scheduler() const override { fail("{}: no scheduler", folder_); }
+  std::unique_ptr<text::Tokenizer> tokenizer() const override { fail("{}: no tokenizer", folder_); }
+
+ private:
+  std::string folder_;
+  PictureFilesOptions options_;
+  std::string class_;
+  std::vector<PicturePart> parts_;
+};
+
+struct KnownPart {
+  const char* name;
+  std::vector<const char*> classes;  // empty: any
+  bool required;
+  void (*check)(const PictureFiles& files);  // may be null
+};
+
+const std::vector<KnownPart>& known_parts() {
+  static const std::vector<KnownPart> parts = {
+      {"tokenizer",
+       {"CLIPTokenizer", "CLIPTokenizerFast"},
+       true,
+       [](const PictureFiles& files) { files.tokenizer(); }},
+      {"text_encoder",
+       {"CLIPTextModel", "CLIPTextModelWithProjection"},
+       true,
+       [](const PictureFiles& files) { models::ClipText::check(files.config("text_encoder")); }},
+      {"unet",
+       {"UNet2DConditionModel"},
+       true,
+       [](const PictureFiles& files) { models::unet_config(files.config("unet")); }},
+      {"vae",
+       {"AutoencoderKL", "AutoencoderTiny"},
+       true,
+       [](const PictureFiles& files) { models::vae_factor(files.config("vae")); }},
+      {"scheduler", {}, true, nullptr},  // another may be chosen
+      {"safety_checker", {}, false, nullptr},
+      {"feature_extractor", {}, false, nullptr},
+      {"controlnet",
+       {"ControlNetModel"},
+       false,
+       [](const PictureFiles& files) { models::controlnet_config(files.config("controlnet")); }},
+  };
+  return parts;
+}
+
+}  // namespace
+
+std::string PictureFiles::class_of(const std::string& part) const {
+  for (const PicturePart& one : parts())
+    if (one.name == part) return one.class_name;
+  return "";
+}
+
+bool is_picture_model(const std::string& path) {
+  return formats::file_exists(path + "/model_index.json");
+}
+
+bool is_picture_part(const std::string& path) { return !PartFiles::class_in(path).empty(); }
+
+std::unique_ptr<PictureFiles> open_picture_part(const std::string& path,
+                                                const PictureFilesOptions& options) {
+  return std::make_unique<PartFiles>(path, options);
+}
+
+std::unique_ptr<PictureFiles> open_picture_files(const std::string& path,
+                                                 const PictureFilesOptions& options) {
+  if (is_picture_model(path)) return std::make_unique<FolderFiles>(path, options);
+  fail("{}: no picture model: expected a diffusers folder with model_index.json", path);
+}
+
+void check_part(const PictureFiles& files, const PicturePart& part) {
+  for (const KnownPart& known : known_parts()) {
+    if (part.name != known.name) continue;
+    const auto& classes = known.classes;
+    if (!classes.empty() && std::find(classes.begin(), classes.end(), part.class_name) == classes.end())
+      fail("{}: part {}: expected {}, found {}", files.path(), part.name,
+           fmt::join(classes, " or "), part.class_name.empty() ? "none" : part.class_name);
+    if (known.check) known.check(files);
+    return;
+  }
+  fail("{}: part {} ({}) is not known", files.path(), part.name, part.class_name);
+}
+
+void check_parts(const PictureFiles& files) {
+  for (const KnownPart& known : known_parts())
+    if (known.required && files.class_of(known.name).empty())
+      fail("{}: part {} is missing", files.path(), known.name);
+  for (const PicturePart& part : files.parts()) check_part(files, part);
+}
+
+}  // namespace sumi::diffusion

@@ -1,0 +1,61 @@
+// Where the parts of a picture model lie, whatever holds them: a diffusers folder
+// (model_index.json) has one folder for each.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "formats/tensor_source.h"
+#include "models/language/config.h"
+#include "text/tokenizer.h"
+
+namespace sumi::diffusion {
+
+struct PictureFilesOptions {
+  std::string variant;  // of the weights: "fp16" ... (formats/weights_folder.h)
+};
+
+struct PicturePart {
+  std::string name;        // "unet", "vae", "text_encoder" ...
+  std::string class_name;  // as diffusers and transformers call it
+};
+
+class PictureFiles {
+ public:
+  virtual ~PictureFiles() = default;
+
+  virtual const std::string& path() const = 0;
+  virtual std::string format() const = 0;            // for people: "diffusers folder"
+  virtual const std::string& pipeline() const = 0;   // diffusers' class of the whole
+  // Those that are there, in the order of the files.
+  virtual const std::vector<PicturePart>& parts() const = 0;
+  virtual models::Config config(const std::string& part) const = 0;
+  // Mapped; nothing is read but headers.
+  virtual std::unique_ptr<formats::TensorSource> weights(const std::string& part) const = 0;
+  virtual models::Config scheduler() const = 0;  // a scheduler_config.json
+  virtual std::unique_ptr<text::Tokenizer> tokenizer() const = 0;
+
+  // The class of a part, "" if there is no such part.
+  std::string class_of(const std::string& part) const;
+};
+
+// Throws Error naming the file and field at fault. Which parts there are, and whether Sumi knows
+// them, is not checked.
+std::unique_ptr<PictureFiles> open_picture_files(const std::string& path,
+                                                 const PictureFilesOptions& options = {});
+
+// Whether a path looks like such a model; or like one part of it in a folder of its own, such as a
+// ControlNet (config.json has a _class_name).
+bool is_picture_model(const std::string& path);
+bool is_picture_part(const std::string& path);
+std::unique_ptr<PictureFiles> open_picture_part(const std::string& path,
+                                                const PictureFilesOptions& options = {});
+
+// Throws Error naming file and field if Sumi cannot run the part.
+void check_part(const PictureFiles& files, const PicturePart& part);
+// The same for all parts, and that none is missing.
+void check_parts(const PictureFiles& files);
+
+}  // namespace sumi::diffusion
