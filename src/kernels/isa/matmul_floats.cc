@@ -10,45 +10,17 @@ namespace {
 constexpr int kVectors = kPanel / Vec::kWidth;
 
 #define SUMI_UNROLL _Pragma("GCC unroll 16")
+#define SUMI_INLINE inline __attribute__((always_inline))
 
-template <int kRows>
-inline void clear(Vec (&total)[kRows][kVectors]) {
-  SUMI_UNROLL
-  for (int r = 0; r < kRows; ++r)
-    SUMI_UNROLL
-    for (int v = 0; v < kVectors; ++v) total[r][v] = Vec::zero();
-}
+// What one register of weights of a panel holds: one k of f32 and f16, a pair of k of bf16.
+constexpr int k_per_step(CodeKind code) { return code == CodeKind::bf16 ? 2 : 1; }
+constexpr int step_bytes(CodeKind code) { return (code == CodeKind::f16 ? 2 : 4) * kPanel; }
 
-template <int kRows>
-inline void store(const MatmulArgs& args, int64_t panel, int64_t row, const Vec (&total)[kRows][kVectors]) {
-  for (int r = 0; r < kRows; ++r) store_panel_row(args, args.bias, panel, row + r, total[r]);
-}
-
-template <CodeKind kCode, int kRows>
-void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
-  const int64_t k = args.weight.k;
-  const std::byte* w = args.weight.data + static_cast<size_t>(panel) * args.weight.panel_bytes;
-  const float* x = args.x + row * k;
-  Vec total[kRows][kVectors];
-  clear(total);
-  for (int64_t i = 0; i < k; ++i) {
-    Vec weight[kVectors];
-    SUMI_UNROLL
-    for (int v = 0; v < kVectors; ++v) {
-      const int64_t at = i * kPanel + v * Vec::kWidth;
-      if constexpr (kCode == CodeKind::f32)
-        weight[v] = Vec::load(reinterpret_cast<const float*>(w) + at);
-      else
-        weight[v] = load_f16(w + 2 * at);
-    }
-    SUMI_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const Vec a = Vec::set1(x[r * k + i]);
-      SUMI_UNROLL
-      for (int v = 0; v < kVectors; ++v) total[r][v] = fma(weight[v], a, total[r][v]);
-    }
-  }
-  store(args, panel, row, total);
+// Panels taken side by side. Each output is one chain of dependent additions; a few rows alone have too few of them to
+// hide how long an addition takes.
+constexpr int panels_beside(int rows) {
+  const int panels = 8 / (rows * kVectors);
+  return panels > 4 ? 4 : panels < 1 ? 1 : panels;
 }
 
 #if defined(SUMI_BF16)
@@ -56,25 +28,6 @@ inline __m512bh as_bf16(Register a) {
   __m512bh r;
   std::memcpy(&r, &a, sizeof r);
   return r;
-}
-
-template <int kRows>
-void panel_rows_bf16(const MatmulArgs& args, int64_t panel, int64_t row) {
-  const int64_t pairs = (args.weight.k + 1) / 2;
-  const std::byte* w = args.weight.data + static_cast<size_t>(panel) * args.weight.panel_bytes;
-  const uint16_t* x = args.x_bf16 + row * pairs * 2;
-  Vec total[kRows][kVectors];
-  clear(total);
-  for (int64_t i = 0; i < pairs; ++i) {
-    const __m512bh weight = as_bf16(load_bytes(w + i * kPanel * 4));
-    SUMI_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      int32_t two;
-      std::memcpy(&two, x + (r * pairs + i) * 2, 4);
-      total[r][0].v = _mm512_dpbf16_ps(total[r][0].v, as_bf16(splat32(two)), weight);
-    }
-  }
-  store(args, panel, row, total);
 }
 #else
 // A bf16 is the upper half of a float: the even k of a pair is shifted up, the odd one masked.
@@ -102,50 +55,104 @@ inline Vec odd_of_pairs(const std::byte* p) {
   return even_of_pairs(p + 2);
 #endif
 }
+#endif
 
-template <int kRows>
-void panel_rows_bf16(const MatmulArgs& args, int64_t panel, int64_t row) {
+// Step `step` of one panel, whose weights are at `w`, for kRows rows from `row` on.
+template <CodeKind kCode, int kRows>
+SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t row, int64_t step,
+                          Vec (&total)[kRows][kVectors]) {
   const int64_t k = args.weight.k;
-  const std::byte* w = args.weight.data + static_cast<size_t>(panel) * args.weight.panel_bytes;
-  const float* x = args.x + row * k;
-  Vec total[kRows][kVectors];
-  clear(total);
-  for (int64_t i = 0; i < k; i += 2) {
+  if constexpr (kCode != CodeKind::bf16) {
+    Vec weight[kVectors];
+    SUMI_UNROLL
+    for (int v = 0; v < kVectors; ++v) {
+      if constexpr (kCode == CodeKind::f32)
+        weight[v] = Vec::load(reinterpret_cast<const float*>(w) + v * Vec::kWidth);
+      else
+        weight[v] = load_f16(w + 2 * v * Vec::kWidth);
+    }
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec a = Vec::set1(args.x[(row + r) * k + step]);
+      SUMI_UNROLL
+      for (int v = 0; v < kVectors; ++v) total[r][v] = fma(weight[v], a, total[r][v]);
+    }
+  } else {
+#if defined(SUMI_BF16)
+    const int64_t pairs = (k + 1) / 2;
+    const __m512bh weight = as_bf16(load_bytes(w));
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      int32_t two;
+      std::memcpy(&two, args.x_bf16 + ((row + r) * pairs + step) * 2, 4);
+      total[r][0].v = _mm512_dpbf16_ps(total[r][0].v, as_bf16(splat32(two)), weight);
+    }
+#else
     Vec even[kVectors], odd[kVectors];
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      even[v] = even_of_pairs(w + i * kPanel * 2 + v * kRegisterBytes);
-      odd[v] = odd_of_pairs(w + i * kPanel * 2 + v * kRegisterBytes);
+      even[v] = even_of_pairs(w + v * kRegisterBytes);
+      odd[v] = odd_of_pairs(w + v * kRegisterBytes);
     }
-    const bool pair = i + 1 < k;
+    const bool pair = 2 * step + 1 < k;
     SUMI_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const Vec a = Vec::set1(x[r * k + i]), b = Vec::set1(pair ? x[r * k + i + 1] : 0.0f);
+      const float* x = args.x + (row + r) * k + 2 * step;
+      const Vec a = Vec::set1(x[0]), b = Vec::set1(pair ? x[1] : 0.0f);
       SUMI_UNROLL
       for (int v = 0; v < kVectors; ++v) total[r][v] = fma(odd[v], b, fma(even[v], a, total[r][v]));
     }
-  }
-  store(args, panel, row, total);
-}
 #endif
+  }
+}
 
+// kPanels panels from `panel` on, rows [row, row + kRows); the work goes on to panel `end`.
+template <CodeKind kCode, int kPanels, int kRows>
+void panel_rows(const MatmulArgs& args, int64_t panel, int64_t end, int64_t row) {
+  const PackedMatrix& weight = args.weight;
+  const int64_t steps = (weight.k + k_per_step(kCode) - 1) / k_per_step(kCode);
+  const std::byte* w = weight.data + static_cast<size_t>(panel) * weight.panel_bytes;
+  ReadAhead<kPanels> ahead(weight, panel, end);
+  Vec total[kPanels][kRows][kVectors];
+  SUMI_UNROLL
+  for (int p = 0; p < kPanels; ++p)
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r)
+      SUMI_UNROLL
+      for (int v = 0; v < kVectors; ++v) total[p][r][v] = Vec::zero();
+  for (int64_t step = 0; step < steps; ++step, w += step_bytes(kCode)) {
+    if constexpr (kRows <= 2) ahead.step(step_bytes(kCode));
+    SUMI_UNROLL
+    for (int p = 0; p < kPanels; ++p)
+      add_step<kCode, kRows>(args, w + static_cast<size_t>(p) * weight.panel_bytes, row, step, total[p]);
+  }
+  SUMI_UNROLL
+  for (int p = 0; p < kPanels; ++p)
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r) store_panel_row(args, args.bias, panel + p, row + r, total[p][r]);
+}
+
+// Rows [row, row + kRows) of panels [panel, stop).
 template <CodeKind kCode, int kRows>
-inline void rows(const MatmulArgs& args, int64_t panel, int64_t row) {
-  if constexpr (kCode == CodeKind::bf16)
-    panel_rows_bf16<kRows>(args, panel, row);
-  else
-    panel_rows<kCode, kRows>(args, panel, row);
+void rows(const MatmulArgs& args, int64_t panel, int64_t stop, int64_t end, int64_t row) {
+  constexpr int kBeside = panels_beside(kRows);
+  for (; panel + kBeside <= stop; panel += kBeside) panel_rows<kCode, kBeside, kRows>(args, panel, end, row);
+  for (; panel < stop; ++panel) panel_rows<kCode, 1, kRows>(args, panel, end, row);
 }
 
 template <CodeKind kCode>
 void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   constexpr int kMostRows = kVectors == 1 ? 12 : 6;
-  for (int64_t panel = begin; panel < end; ++panel) {
-    int64_t row = 0;
-    for (; row + kMostRows <= args.m; row += kMostRows) rows<kCode, kMostRows>(args, panel, row);
-    for (; row + 4 <= args.m; row += 4) rows<kCode, 4>(args, panel, row);
-    for (; row + 2 <= args.m; row += 2) rows<kCode, 2>(args, panel, row);
-    for (; row < args.m; ++row) rows<kCode, 1>(args, panel, row);
+  constexpr int64_t kGroup = 4;  // panels that stay in the cache until all rows had them
+  const int64_t whole = args.m / kMostRows * kMostRows;
+  for (; begin < end; begin += kGroup) {
+    const int64_t stop = begin + kGroup < end ? begin + kGroup : end;
+    for (int64_t panel = begin; panel < stop; ++panel)
+      for (int64_t row = 0; row < whole; row += kMostRows) rows<kCode, kMostRows>(args, panel, panel + 1, end, row);
+    int64_t row = whole;
+    for (; row + 4 <= args.m; row += 4) rows<kCode, 4>(args, begin, stop, end, row);
+    for (; row + 2 <= args.m; row += 2) rows<kCode, 2>(args, begin, stop, end, row);
+    for (; row < args.m; ++row) rows<kCode, 1>(args, begin, stop, end, row);
   }
 }
 

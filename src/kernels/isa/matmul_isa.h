@@ -3,6 +3,7 @@
 
 #include "base/half.h"
 #include "kernels/isa/simd.h"
+#include "kernels/isa/simd_int.h"
 #include "kernels/matmul.h"
 
 namespace sumi::kernels::SUMI_ISA {
@@ -11,6 +12,39 @@ void matmul_codes(const MatmulArgs& args, int64_t begin, int64_t end);
 void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end);
 void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q);
 extern const MatmulKernels kMatmulKernels;
+
+// Products of one or two rows wait for memory: the weights are asked for twice, far ahead into the second-level cache
+// and shortly ahead into the first. The processor's own prefetching stops at the end of each page of 4 KB and looks
+// less far: on two cores of a Xeon (Emerald Rapids) 4-bit codes came at 74 % of the rate of plain reading without this,
+// at 93 % with the near distance alone, at 100 % with both.
+template <int kPanels>
+class ReadAhead {
+ public:
+  // kPanels panels side by side from `panel` on; the work ends with panel `end`, and what lies behind is not asked for.
+  ReadAhead(const PackedMatrix& w, int64_t panel, int64_t end)
+      : panel_bytes_(static_cast<int64_t>(w.panel_bytes)),
+        at_(w.data + panel * panel_bytes_),
+        next_(at_ + panel_bytes_),
+        end_(w.data + end * panel_bytes_),
+        far_(kPanels > 1 && panel_bytes_ < kFar ? panel_bytes_ : kFar) {}
+  // The next `bytes` bytes of each panel are going to be used.
+  void step(int bytes) {
+    const std::byte* far = at_ + far_;
+    if (far >= next_) far += (kPanels - 1) * panel_bytes_;
+    for (int p = 0; p < kPanels; ++p, far += panel_bytes_) {
+      for (int i = 0; i < bytes; i += 64) prefetch(at_ + p * panel_bytes_ + kNear + i);
+      if (far < end_)
+        for (int i = 0; i < bytes; i += 64) prefetch_later(far + i);
+    }
+    at_ += bytes;
+  }
+
+ private:
+  static constexpr int64_t kNear = 1024, kFar = 32768;
+  int64_t panel_bytes_;
+  const std::byte *at_, *next_, *end_;
+  int64_t far_;
+};
 
 // One row's outputs of a panel (kPanel / Vec::kWidth registers), the last panel cut to n: written after adding the bias
 // unless it is null, and read back.

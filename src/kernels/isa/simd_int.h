@@ -179,10 +179,15 @@ inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
 #undef SUMI_WORDS
 #endif
 
-// Asks for a cache line that will be read soon; any address is allowed.
+// Asks for a cache line that will be read soon, or later (then it waits in the second level); any address is allowed.
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)
   __builtin_prefetch(p);
+#endif
+}
+inline void prefetch_later(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p, 0, 2);
 #endif
 }
 
