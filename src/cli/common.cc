@@ -12,7 +12,6 @@
 #include <random>
 
 #include "base/error.h"
-#include "base/progress.h"
 #include "base/threads.h"
 #include "nn/lora_file.h"
 
@@ -247,6 +246,28 @@ text::SamplerOptions sampler_options(const SamplingFlags& flags,
     options.logit_bias.emplace_back(ids[0], bias);
   }
   return options;
+}
+
+TextStream::TextStream(const char* reading, bool quiet)
+    : progress_(std::make_unique<base::Progress>(reading)), quiet_(quiet) {}
+
+void TextStream::attach(generate::GenerateOptions& options) {
+  options.cancel = &interrupted();
+  options.prefill_progress = [this](double fraction) { progress_->update(fraction); };
+}
+
+generate::StreamCallback TextStream::pieces() {
+  return [this](const generate::StreamPiece& piece) {
+    if (progress_) {
+      progress_.reset();
+      first_token_ms_ = ms_since(program_start());
+    }
+    if (!quiet_ && !piece.text.empty()) {
+      write_out(piece.text);
+      flush_out();
+    }
+    return true;
+  };
 }
 
 nlohmann::ordered_json result_json(const generate::GenerateResult& result, uint64_t seed,

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "generate/generator.h"
 #include "models/language/open.h"
 
@@ -101,6 +102,23 @@ void add_sampling_flags(
 text::SamplerOptions sampler_options(const SamplingFlags& flags,
                                      const models::GenerationDefaults& defaults);
 uint64_t random_seed();
+
+// Shows a text while it comes: prints its pieces, or nothing when `quiet`, and takes the progress line of
+// the prompt away before the first.
+class TextStream {
+ public:
+  TextStream(const char* reading, bool quiet);  // `reading` says what the progress is of
+  // Sets the options' progress and cancelling by Ctrl-C. The stream must outlive the generation.
+  void attach(generate::GenerateOptions& options);
+  generate::StreamCallback pieces();
+  void finish() { progress_.reset(); }
+  double first_token_ms() const { return first_token_ms_; }  // from the program's start
+
+ private:
+  std::unique_ptr<base::Progress> progress_;
+  bool quiet_;
+  double first_token_ms_ = 0;
+};
 
 // A result as generate and complete print it; first_token_ms counts from the program's start.
 nlohmann::ordered_json result_json(const generate::GenerateResult& result, uint64_t seed,

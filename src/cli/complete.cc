@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "base/error.h"
-#include "base/progress.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "generate/completion.h"
@@ -86,31 +85,18 @@ int run_complete(const Flags& flags) {
   const OpenedModel opened = open_model(flags.model, flags.compute);
   if (!opened.files.tokenizer) fail("{}: the model has no tokenizer", opened.files.path);
   const text::FillInTheMiddle fill(*opened.files.tokenizer, opened.files.path);
-  options.cancel = &interrupted();
-  auto progress = std::make_unique<base::Progress>("reading the code");
-  options.prefill_progress = [&](double fraction) { progress->update(fraction); };
+  TextStream stream("reading the code", flags.json);
+  stream.attach(options);
   generate::Generator generator(*opened.files.model, opened.files.tokenizer.get());
-  double first_token_ms = 0;
   catch_interrupts();
-  const generate::Completion completion =
-      generate::complete(*opened.files.model, generator, fill, request, options,
-                         [&](const generate::StreamPiece& piece) {
-                           if (progress) {
-                             progress.reset();
-                             first_token_ms = ms_since(program_start());
-                           }
-                           if (!flags.json && !piece.text.empty()) {
-                             write_out(piece.text);
-                             flush_out();
-                           }
-                           return true;
-                         });
+  const generate::Completion completion = generate::complete(
+      *opened.files.model, generator, fill, request, options, stream.pieces());
   release_interrupts();
-  progress.reset();
+  stream.finish();
   tell_what_is_cut(completion.prompt, request.context.size());
   if (flags.json) {
     nlohmann::ordered_json object = result_json(completion.result, options.sampling.seed,
-                                                opened.load_ms, first_token_ms);
+                                                opened.load_ms, stream.first_token_ms());
     object["tokens_of"] = fill.style();
     object["prefix_cut"] = completion.prompt.prefix_cut;
     object["suffix_cut"] = completion.prompt.suffix_cut;

@@ -144,33 +144,19 @@ int run_generate(const Flags& flags, int prompts) {
   options.max_tokens = flags.max_tokens.value_or(std::min(
       kDefaultMaxTokens, generate::room_after(*files.model, static_cast<int64_t>(ids.size()))));
   if (flags.beams > 0) return run_beams(flags, files, ids, options.max_tokens);
-  options.cancel = &interrupted();
-  auto progress = std::make_unique<base::Progress>("reading the prompt");
-  options.prefill_progress = [&](double fraction) { progress->update(fraction); };
-
+  TextStream stream("reading the prompt", flags.json);
+  stream.attach(options);
   catch_interrupts();
-  double first_token_ms = 0;
-  const generate::GenerateResult result =
-      generator.generate(ids, options, [&](const generate::StreamPiece& piece) {
-        if (progress) {
-          progress.reset();
-          first_token_ms = ms_since(program_start());
-        }
-        if (!flags.json && !piece.text.empty()) {
-          write_out(piece.text);
-          flush_out();
-        }
-        return true;
-      });
+  const generate::GenerateResult result = generator.generate(ids, options, stream.pieces());
   release_interrupts();
-  progress.reset();
+  stream.finish();
   if (!flags.save_state.empty()) {
     ids.insert(ids.end(), result.ids.begin(), result.ids.end());
     generate::save_text(flags.save_state, *files.model, ids, generator.state());
   }
   if (flags.json) {
     nlohmann::ordered_json object =
-        result_json(result, options.sampling.seed, opened.load_ms, first_token_ms);
+        result_json(result, options.sampling.seed, opened.load_ms, stream.first_token_ms());
     if (flags.logprobs >= 0) add_logprobs(result, object);
     write_json(object);
   } else {

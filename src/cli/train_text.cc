@@ -185,6 +185,11 @@ void add_train_text(CLI::App& train_verb, Run& run) {
       ->check(at_least<int64_t>(2))
       ->capture_default_str()
       ->type_name("N");
+  verb->add_option("--tokens-at-once", o.tokens_at_once,
+                   "Texts of a batch go through the model together up to this many tokens: memory "
+                   "against speed (default: 256 for adapters, 1024 for all weights)")
+      ->check(at_least<int64_t>(1))
+      ->type_name("N");
   verb->add_flag("--packing", o.packing,
                  "Examples are groups of texts of together up to --max-length tokens");
   verb->add_flag("--checkpoint-activations", o.checkpoint_blocks,

@@ -180,6 +180,24 @@ json read_json_file(const std::string& path, const JsonLimits& limits) {
   return parse_json(text, path, limits);
 }
 
+void for_each_json_line(
+    const std::string& path, const JsonLimits& limits,
+    const std::function<void(const json& object, int64_t line, const std::string& where)>& body) {
+  const std::string text = read_text_file(path, size_t{4} << 30);
+  int64_t line = 0;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size());
+    const std::string_view content = std::string_view(text).substr(begin, end - begin);
+    begin = end + 1;
+    ++line;
+    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
+    const std::string where = fmt::format("{}, line {}", path, line);
+    const json object = parse_json(content, where, limits);
+    if (!object.is_object()) fail("{}: expected an object, found {}", where, object.type_name());
+    body(object, line, where);
+  }
+}
+
 bool file_exists(const std::string& path) {
   struct stat info {};
   return ::stat(path.c_str(), &info) == 0 && S_ISREG(info.st_mode);

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -23,6 +24,14 @@ struct JsonLimits {
 nlohmann::json parse_json(std::string_view text, const std::string& name,
                           const JsonLimits& limits = {});
 nlohmann::json read_json_file(const std::string& path, const JsonLimits& limits = {});
+
+// JSON lines: calls body(object, line, "path, line N") for each line that is not blank, lines counted
+// from 1. Throws Error, naming the line, unless each is one object. `limits.bytes` is of a line, the file
+// may have 4 GiB.
+void for_each_json_line(
+    const std::string& path, const JsonLimits& limits,
+    const std::function<void(const nlohmann::json& object, int64_t line, const std::string& where)>&
+        body);
 
 // A whole file as text. Throws Error if it cannot be read or has more than `limit` bytes.
 std::string read_text_file(const std::string& path, size_t limit = size_t{256} << 20);

@@ -24,6 +24,25 @@ Tensor Linear::operator()(const Tensor& x) const {
   return y;
 }
 
+std::vector<Tensor> Linear::outputs(const Tensor& x) const {
+  std::vector<Tensor> outputs;
+  size_t adapters = 0;
+  int64_t begin = 0;
+  for (const Part& part : parts_) {
+    const int64_t end = begin + part.weight.size(0);
+    Tensor y = ops::linear(x, part.weight, part.bias);
+    for (const Adapter& adapter : adapters_) {
+      if (adapter.begin < begin || adapter.begin + adapter.lora->outputs() > end) continue;
+      y = adapter.lora->add_to(y, adapter.begin - begin, x);
+      ++adapters;
+    }
+    outputs.push_back(y);
+    begin = end;
+  }
+  if (outputs.empty() || adapters != adapters_.size()) return {(*this)(x)};
+  return outputs;
+}
+
 void Linear::add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter) {
   adapters_.push_back({begin, std::move(adapter)});
 }

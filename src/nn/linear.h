@@ -35,6 +35,9 @@ class Linear {
 
   bool defined() const { return packed_ || conv_ || !parts_.empty(); }
   Tensor operator()(const Tensor& x) const;  // [..., K] -> [..., N]
+  // The outputs of each part, where they are plain weights with adapters of their own; else one tensor
+  // [..., N]. Training is spared a copy there and, of its gradient, another.
+  std::vector<Tensor> outputs(const Tensor& x) const;
   // Plus residual [..., N]; its memory may be reused if this is its only handle.
   Tensor operator()(const Tensor& x, Tensor residual) const;
 

@@ -41,18 +41,19 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   }
   if (needs_record({&x, &weight, &bias}))
     record(out, "linear", {x, weight, bias},
-           [x, weight, needs_bias = bias.defined() && bias.requires_grad(), rows, n,
+           [kept = weight.requires_grad() ? x : Tensor(), weight, needs_x = x.requires_grad(),
+            needs_bias = bias.defined() && bias.requires_grad(), shape_of_x = x.shape(), rows, n,
             k](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
              const float* dy = g.f32();
-             if (x.requires_grad()) {
-               dx = Tensor::empty(x.shape());
+             if (needs_x) {
+               dx = Tensor::empty(shape_of_x);
                const Tensor wide = as_f32(weight);
                matmul({.m = rows, .n = k, .k = n}, dy, wide.f32(), dx.f32());
              }
-             if (weight.requires_grad()) {
+             if (kept.defined()) {
                dw = Tensor::empty({n, k});
-               matmul({.transpose_a = true, .m = n, .n = k, .k = rows}, dy, x.f32(), dw.f32());
+               matmul({.transpose_a = true, .m = n, .n = k, .k = rows}, dy, kept.f32(), dw.f32());
              }
              if (needs_bias) {
                db = Tensor::zeros({n});

@@ -71,18 +71,19 @@ Tensor concat_last(const std::vector<Tensor>& parts) {
   Tensor out = Tensor::empty(std::move(shape));
   const int64_t rows = row_count(out, width);
   int64_t column = 0;
+  std::vector<std::pair<int64_t, bool>> pieces;  // columns, and whether they need a gradient
   for (const Tensor& part : parts) {
     const int64_t count = part.shape().back();
+    pieces.emplace_back(count, part.requires_grad());
     copy_columns(part.f32(), count, out.f32() + column, width, rows, count);
     column += count;
   }
   if (recording)
-    record(out, "concat_last", parts, [parts](const Tensor& g) {
+    record(out, "concat_last", parts, [pieces = std::move(pieces)](const Tensor& g) {
       std::vector<Tensor> grads;
       int64_t begin = 0;
-      for (const Tensor& part : parts) {
-        const int64_t count = part.shape().back();
-        grads.push_back(part.requires_grad() ? take_columns(g, begin, count) : Tensor());
+      for (const auto& [count, needed] : pieces) {
+        grads.push_back(needed ? take_columns(g, begin, count) : Tensor());
         begin += count;
       }
       return grads;

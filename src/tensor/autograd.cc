@@ -14,7 +14,7 @@ std::atomic<uint64_t> next_sequence{1};
 // What one record holds. Destroying it may destroy the record before it, and so on down to the
 // first: AutogradMeta's destructor therefore only queues, and the outermost call empties the queue.
 struct History {
-  std::vector<Tensor> inputs;
+  std::vector<GradientTarget> inputs;
   BackwardFunction backward;
 };
 
@@ -94,13 +94,11 @@ void run_backward(const Tensor& output, Tensor grad_output, uint64_t first_seque
       fail("backward of {}: {} gradients for {} inputs", meta->op, grads.size(),
            history.inputs.size());
     for (size_t i = 0; i < grads.size(); ++i) {
-      const Tensor& input = history.inputs[i];
-      if (!grads[i].defined() || !input.defined() || !input.requires_grad()) continue;
-      if (grads[i].shape() != input.shape() || grads[i].dtype() != DType::f32)
+      const auto& [source, shape] = history.inputs[i];
+      if (!grads[i].defined() || !source) continue;
+      if (grads[i].shape() != shape || grads[i].dtype() != DType::f32)
         fail("backward of {}: gradient {} {} for input {} of shape {}", meta->op,
-             dtype_name(grads[i].dtype()), shape_string(grads[i].shape()), i,
-             shape_string(input.shape()));
-      const std::shared_ptr<AutogradMeta>& source = input.autograd();
+             dtype_name(grads[i].dtype()), shape_string(grads[i].shape()), i, shape_string(shape));
       if (source->sequence == 0) {
         accumulate_leaf(*source, std::move(grads[i]));
       } else {
@@ -133,12 +131,18 @@ bool needs_record(std::initializer_list<const Tensor*> inputs) {
   return false;
 }
 
-void record(Tensor& output, const char* op, std::vector<Tensor> inputs, BackwardFunction backward) {
+void record(Tensor& output, const char* op, const std::vector<Tensor>& inputs,
+            BackwardFunction backward) {
   auto meta = std::make_shared<AutogradMeta>();
   meta->requires_grad = true;
   meta->sequence = next_sequence.fetch_add(1, std::memory_order_relaxed);
   meta->op = op;
-  meta->inputs = std::move(inputs);
+  for (const Tensor& input : inputs) {
+    if (input.defined() && input.requires_grad())
+      meta->inputs.push_back({input.autograd(), input.shape()});
+    else
+      meta->inputs.emplace_back();
+  }
   meta->backward = std::move(backward);
   output.autograd() = std::move(meta);
 }

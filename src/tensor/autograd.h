@@ -19,6 +19,13 @@ namespace sumi::tensor {
 // Tensor means "none" (the input needs none).
 using BackwardFunction = std::function<std::vector<Tensor>(const Tensor& grad_output)>;
 
+// Where a gradient goes. Not the tensor itself: its elements live on only if a backward function holds
+// them.
+struct GradientTarget {
+  std::shared_ptr<AutogradMeta> meta;  // null: no gradient is needed
+  Shape shape;
+};
+
 struct AutogradMeta {
   AutogradMeta() = default;
   ~AutogradMeta();  // does not recurse, however deep the history
@@ -27,9 +34,9 @@ struct AutogradMeta {
 
   bool requires_grad = false;
   Tensor grad;
-  uint64_t sequence = 0;       // order of making
-  const char* op = "";         // for error messages
-  std::vector<Tensor> inputs;  // empty for a leaf
+  uint64_t sequence = 0;               // order of making
+  const char* op = "";                 // for error messages
+  std::vector<GradientTarget> inputs;  // empty for a leaf
   BackwardFunction backward;
 };
 
@@ -60,8 +67,10 @@ class EnableGrad {  // turns it on again inside a NoGrad scope
 // True when recording is on and some input needs a gradient.
 bool needs_record(std::initializer_list<const Tensor*> inputs);
 
-// Marks `output` as made from `inputs`. Call only when needs_record() said so.
-void record(Tensor& output, const char* op, std::vector<Tensor> inputs, BackwardFunction backward);
+// Marks `output` as made from `inputs`. Call only when needs_record() said so. The elements of the
+// inputs are not kept: `backward` holds those that it reads.
+void record(Tensor& output, const char* op, const std::vector<Tensor>& inputs,
+            BackwardFunction backward);
 
 // Adds d loss / d leaf to the grad() of every leaf that requires a gradient. loss must have one
 // element. Frees the recorded history on the way. Throws Error if loss has no history.

@@ -136,22 +136,12 @@ class Flattener {
 
 OasstCounts flatten_oasst(const std::string& input, const std::string& output,
                           const OasstOptions& options) {
-  const std::string text = formats::read_text_file(input, size_t{4} << 30);
   Forest forest;
-  int64_t line = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view content = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    ++line;
-    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}, line {}", input, line);
-    formats::JsonLimits limits;
-    limits.depth = 2 * kDeepest + 10;
-    const Json json = formats::parse_json(content, where, limits);
-    if (!json.is_object()) fail("{}: expected an object, found {}", where, json.type_name());
+  formats::JsonLimits limits;
+  limits.depth = 2 * kDeepest + 10;
+  formats::for_each_json_line(input, limits, [&](const Json& json, int64_t, const std::string& where) {
     forest.add_line(json, where);
-  }
+  });
   formats::AtomicFile file(output);
   Flattener flattener(forest, options, file);
   for (const size_t root : forest.roots_) {

@@ -26,12 +26,13 @@ double mean_loss(Task& task, int64_t batch_size, const std::atomic<bool>& cancel
   const tensor::NoGrad no_grad;
   double sum = 0, weight = 0;
   for (int64_t begin = 0; begin < task.size() && !cancel; begin += batch_size) {
-    std::vector<int64_t> examples;
-    for (int64_t i = begin; i < std::min(task.size(), begin + batch_size); ++i)
-      examples.push_back(i);
-    const double share = task.weight(examples);
-    sum += share * double{task.loss(examples, 0).f32()[0]};
-    weight += share;
+    std::vector<int64_t> batch;
+    for (int64_t i = begin; i < std::min(task.size(), begin + batch_size); ++i) batch.push_back(i);
+    for (const std::vector<int64_t>& piece : task.pieces(batch)) {
+      const double share = task.weight(piece);
+      sum += share * double{task.loss(piece, 0).f32()[0]};
+      weight += share;
+    }
   }
   return weight > 0 ? sum / weight : std::nan("");
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 #include "tensor/tensor.h"
 
@@ -18,6 +19,11 @@ class Task {
   virtual double weight(std::span<const int64_t> examples) const = 0;
   // What speed is counted in: tokens, or pictures.
   virtual int64_t units(std::span<const int64_t> examples) const = 0;
+  // A batch in the pieces that go through the model one after the other, so that each fits in memory.
+  // The step's loss and gradients are those of the whole batch.
+  virtual std::vector<std::vector<int64_t>> pieces(std::span<const int64_t> batch) const {
+    return {{batch.begin(), batch.end()}};
+  }
   // Mean loss of these examples -> [1]; differentiable when gradients are recorded. Everything
   // random in it comes from `key` alone.
   virtual Tensor loss(std::span<const int64_t> examples, uint64_t key) = 0;

@@ -27,7 +27,6 @@ std::vector<generate::ChatMessage> read_messages(const Json& row, const std::str
 }
 
 TextRow read_row(const Json& row, const std::string& where) {
-  if (!row.is_object()) fail("{}: expected an object, found {}", where, row.type_name());
   TextRow out;
   if (formats::has_field(row, "messages")) {
     out.kind = TextRow::Kind::messages;
@@ -50,23 +49,15 @@ TextRow read_row(const Json& row, const std::string& where) {
 }  // namespace
 
 std::vector<TextRow> read_text_rows(const std::string& path) {
-  const std::string text = formats::read_text_file(path, size_t{4} << 30);
   std::vector<TextRow> rows;
-  int64_t line = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view content = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    ++line;
-    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    const std::string where = fmt::format("{}, line {}", path, line);
-    TextRow row = read_row(formats::parse_json(content, where), where);
+  formats::for_each_json_line(path, {}, [&](const Json& object, int64_t line, const std::string& where) {
+    TextRow row = read_row(object, where);
     row.line = line;
     if (!rows.empty() && row.kind != rows[0].kind)
       fail("{}: has {}, the lines before have {}", where, kKinds[static_cast<int>(row.kind)],
            kKinds[static_cast<int>(rows[0].kind)]);
     rows.push_back(std::move(row));
-  }
+  });
   if (rows.empty()) fail("{}: there are no examples", path);
   return rows;
 }

@@ -6,11 +6,12 @@
 namespace sumi::train {
 
 TextTask::TextTask(const models::LanguageModel& model, std::vector<TrainingText> texts,
-                   std::vector<std::vector<int64_t>> groups, bool checkpoint_blocks,
-                   std::shared_ptr<nn::DropoutClock> clock)
+                   std::vector<std::vector<int64_t>> groups, int64_t tokens_at_once,
+                   bool checkpoint_blocks, std::shared_ptr<nn::DropoutClock> clock)
     : model_(model),
       texts_(std::move(texts)),
       groups_(std::move(groups)),
+      tokens_at_once_(tokens_at_once),
       checkpoint_blocks_(checkpoint_blocks),
       clock_(std::move(clock)) {
   if (groups_.empty())
@@ -36,6 +37,21 @@ int64_t TextTask::units(std::span<const int64_t> examples) const {
   for (const TrainingText* text : texts_of(examples))
     total += static_cast<int64_t>(text->ids.size());
   return total;
+}
+
+std::vector<std::vector<int64_t>> TextTask::pieces(std::span<const int64_t> batch) const {
+  std::vector<std::vector<int64_t>> pieces;
+  int64_t tokens = 0;
+  for (const int64_t example : batch) {
+    const int64_t more = units({&example, 1});
+    if (pieces.empty() || tokens + more > tokens_at_once_) {
+      pieces.emplace_back();
+      tokens = 0;
+    }
+    pieces.back().push_back(example);
+    tokens += more;
+  }
+  return pieces;
 }
 
 Tensor TextTask::loss(std::span<const int64_t> examples, uint64_t key) {

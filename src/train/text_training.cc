@@ -53,6 +53,8 @@ void check_text_training(const TextTrainingOptions& o) {
   if (!(o.eval_split >= 0 && o.eval_split < 1))
     fail("evaluation split: expected 0 to less than 1, found {}", o.eval_split);
   if (o.max_length < 2) fail("maximal length: expected 2 tokens or more, found {}", o.max_length);
+  if (o.tokens_at_once < 0)
+    fail("tokens at once: expected 0 or more, found {}", o.tokens_at_once);
   if (o.steps < 0) fail("steps: expected 0 or more, found {}", o.steps);
   if (!(o.epochs > 0)) fail("epochs: expected more than 0, found {}", o.epochs);
   if (!(o.warmup_ratio >= 0 && o.warmup_ratio <= 1))
@@ -79,6 +81,8 @@ TextTraining::TextTraining(TextTrainingOptions options,
   data_hash_ = hash_of(options_.data);
 
   const bool full = options_.method == "full";
+  // Each piece of a batch costs a pass over the gradients, which adapters hardly have.
+  if (options_.tokens_at_once == 0) options_.tokens_at_once = full ? 1024 : 256;
   const std::string path = models::resolve_model(options_.model);
   if (full) models::check_exportable(path, "training all weights");
   models::OpenOptions open;
@@ -152,14 +156,15 @@ void TextTraining::prepare_texts(const std::vector<TextRow>& rows,
   if (options_.packing) groups = pack(texts, options_.max_length);
   const auto clock = lora_ ? lora_->clock() : nullptr;
   task_ = std::make_unique<TextTask>(*files_.model, std::move(texts), std::move(groups),
-                                     options_.checkpoint_blocks, clock);
+                                     options_.tokens_at_once, options_.checkpoint_blocks, clock);
   if (held_out.empty()) return;
   int64_t ignored = 0;
   std::vector<TrainingText> eval_texts = tokenized(held_out, format, &ignored);
   sizes_.eval_texts = static_cast<int64_t>(eval_texts.size());
   if (eval_texts.empty()) fail("none of the rows held out has a token to predict");
   eval_task_ = std::make_unique<TextTask>(*files_.model, std::move(eval_texts),
-                                          std::vector<std::vector<int64_t>>(), false, clock);
+                                          std::vector<std::vector<int64_t>>(), options_.tokens_at_once,
+                                          false, clock);
 }
 
 void TextTraining::choose_samples(const std::vector<TextRow>& rows) {
@@ -210,6 +215,7 @@ nlohmann::json TextTraining::identity() const {
                              {"eval_split", options_.eval_split},
                              {"max_length", options_.max_length},
                              {"packing", options_.packing},
+                             {"tokens_at_once", options_.tokens_at_once},
                              {"weights", sizes_.trained_weights},
                              {"steps", t.schedule.total_steps},
                              {"batch_size", t.batch_size},

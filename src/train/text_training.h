@@ -26,6 +26,7 @@ struct TextTrainingOptions {
   int64_t steps = 0;  // 0: from epochs
   double epochs = 1, warmup_ratio = 0;
   int64_t max_length = 1024;
+  int64_t tokens_at_once = 0;  // of a batch, see TextTask; 0: by the method
   bool packing = false, checkpoint_blocks = false;
   DType save_dtype = DType::f32;  // of a whole model
   int64_t samples = 2, sample_tokens = 64;

@@ -118,13 +118,15 @@ StepReport Trainer::run_step() {
   for (int64_t b = 0; b < batches; ++b) total += task_.weight(batch_at(b));
   if (!(total > 0)) fail("step {}: none of its examples has anything to learn", step_ + 1);
   for (int64_t b = 0; b < batches; ++b) {
-    const double share = task_.weight(batch_at(b)) / total;
-    report.units += task_.units(batch_at(b));
-    if (share == 0) continue;
-    const auto key = options_.seed ^ (static_cast<uint64_t>(step_ * batches + b + 1) << 20);
-    const Tensor loss = task_.loss(batch_at(b), key);
-    report.loss += share * double{loss.f32()[0]};
-    tensor::backward(loss, Tensor::full({1}, static_cast<float>(share)));
+    uint64_t key = options_.seed ^ (static_cast<uint64_t>(step_ * batches + b + 1) << 20);
+    for (const std::vector<int64_t>& piece : task_.pieces(batch_at(b))) {
+      const double share = task_.weight(piece) / total;
+      report.units += task_.units(piece);
+      if (share == 0) continue;
+      const Tensor loss = task_.loss(piece, key++);
+      report.loss += share * double{loss.f32()[0]};
+      tensor::backward(loss, Tensor::full({1}, static_cast<float>(share)));
+    }
   }
   report.gradient_norm = clip_gradients(parameters_, options_.max_grad_norm);
   if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {

@@ -57,6 +57,23 @@ TEST(Json, Limits) {
                   "5 bytes of JSON, at most 4");
 }
 
+TEST(Json, Lines) {
+  const TemporaryFolder folder;
+  std::string seen;
+  const auto read = [&](const std::string& path) {
+    for_each_json_line(path, {}, [&](const nlohmann::json& object, int64_t line, const std::string& where) {
+      EXPECT_EQ(where, path + ", line " + std::to_string(line));
+      seen += std::to_string(line) + ":" + object.at("a").dump() + " ";
+    });
+  };
+  read(folder.write("file", "\n{\"a\":1}\r\n \t\n{\"a\":2}"));
+  EXPECT_EQ(seen, "2:1 4:2 ");
+  const std::string list = folder.write("list", "{\"a\":1}\n[1]\n");
+  expect_mentions(error_of([&] { read(list); }), "line 2: expected an object, found array");
+  const std::string broken = folder.write("broken", "{\"a\":1}\n{\n");
+  expect_mentions(error_of([&] { read(broken); }), "line 2");
+}
+
 TEST(Json, Files) {
   const TemporaryFolder folder;
   EXPECT_EQ(read_json_file(folder.write("a.json", "[1]"))[0], 1);

@@ -49,6 +49,14 @@ TEST(Autograd, SharedInputsAccumulate) {
   EXPECT_EQ(x.grad().f32()[0], 4 * 3 + 1);
 }
 
+TEST(Autograd, ARecordKeepsNoElementsThatItsBackwardDoesNotRead) {
+  Tensor x = leaf(3);
+  const Tensor y = add(x, x), z = add(y, y);
+  EXPECT_TRUE(y.sole_owner());
+  backward(z);
+  EXPECT_EQ(x.grad().f32()[0], 4);
+}
+
 TEST(Autograd, SecondBackwardAddsToTheGradient) {
   Tensor x = leaf(3);
   backward(mul(x, x));

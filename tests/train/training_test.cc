@@ -127,7 +127,7 @@ TEST_P(Adapter, LearnsAndIsOpenedAndMerged) {
   expect_close(logits(*files.model), logits(*models::open_language_model(model, plain).model), 1e-4,
                "a fresh adapter");
 
-  TextTask task(*files.model, {all_learned(ids.data(), 8)}, {}, true, lora.clock());
+  TextTask task(*files.model, {all_learned(ids.data(), 8)}, {}, 512, true, lora.clock());
   TrainerOptions options;
   options.schedule = {.name = "constant", .learning_rate = 2e-2, .total_steps = 60};
   Trainer trainer(task, lora.parameters(), options);
@@ -176,6 +176,30 @@ TEST(Adapter, UnknownTargetsAreRefusedWithThoseThereAre) {
     EXPECT_NE(message.find("c_attn"), std::string::npos) << message;
     EXPECT_NE(message.find("down_proj"), std::string::npos) << message;
   }
+}
+
+TEST(Pieces, OfABatchGiveTheStepOfTheWhole) {
+  const std::vector<int32_t> ids = {5, 9, 3, 77, 20, 41, 8, 100, 6, 13, 14, 15, 90, 2, 7};
+  const std::vector<TrainingText> texts = {all_learned(ids.data(), 4), all_learned(ids.data() + 4, 8),
+                                           all_learned(ids.data() + 12, 3)};
+  std::vector<double> losses;
+  for (const int64_t tokens_at_once : {1000, 11, 1}) {
+    models::OpenOptions open;
+    open.trainable = true;
+    const auto files = models::open_language_model(kModels + "llama", open);
+    TextTask task(*files.model, texts, {}, tokens_at_once, false, nullptr);
+    const std::vector<int64_t> batch = {0, 1, 2};
+    EXPECT_EQ(task.pieces(batch).size(), tokens_at_once == 1000 ? 1u : tokens_at_once == 11 ? 2u : 3u);
+    std::vector<Parameter> parameters;
+    for (const auto& [name, tensor] : files.model->parameters()) parameters.push_back({name, tensor});
+    TrainerOptions options;
+    options.batch_size = 3;
+    options.schedule = {.name = "constant", .learning_rate = 1e-2, .total_steps = 3};
+    Trainer trainer(task, parameters, options);
+    while (!trainer.done()) losses.push_back(trainer.run_step().loss);
+    EXPECT_NEAR(mean_loss(task, 3, false), mean_loss(task, 1, false), 1e-5);
+  }
+  for (size_t i = 3; i < losses.size(); ++i) EXPECT_NEAR(losses[i], losses[i % 3], 1e-4 * losses[i % 3]);
 }
 
 TEST(Order, EachEpochIsAnotherPermutation) {

@@ -155,7 +155,7 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
   const Tensor x = hidden(token_embeddings(batch.ids), step, spec_.num_layers);
 
   // Only positions with a target go through the head, a few at a time.
-  constexpr int64_t kLogits = int64_t{1} << 24;  // floats of logits in memory
+  constexpr int64_t kLogits = int64_t{1} << 23;  // floats of logits in memory
   std::vector<int32_t> rows, targets;
   for (int64_t i = 0; i < batch.targets.numel(); ++i) {
     const int32_t target = batch.targets.data<int32_t>()[i];
@@ -308,22 +308,18 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
   const Layer& layer = layers_[index];
   const int64_t batch = x.size(0), length = x.size(1);
   const int64_t heads = spec_.num_heads, kv_heads = spec_.num_kv_heads, dim = spec_.head_dim;
-  Tensor joined = layer.query_key_value(x);  // [B, T, (H + 2 Hkv) D]
-  if (spec_.clip_qkv != 0) joined = ops::clamp(joined, spec_.clip_qkv);
-  const auto part = [&](int64_t first, int64_t count) {
-    return ops::reshape(ops::slice_last(joined, first * dim, count * dim),
-                        {batch, length, count, dim});
+  // [B, T, H D], [B, T, Hkv D] twice, or all three side by side
+  const std::vector<Tensor> outputs = layer.query_key_value.outputs(x);
+  const auto part = [&](size_t index, int64_t first, int64_t count, const nn::Norm* norm) {
+    Tensor y = outputs.size() == 3 ? outputs[index]
+                                   : ops::slice_last(outputs[0], first * dim, count * dim);
+    if (spec_.clip_qkv != 0) y = ops::clamp(y, spec_.clip_qkv);
+    if (norm && spec_.query_key_norm == QueryKeyNorm::all) y = (*norm)(y);
+    y = ops::reshape(y, {batch, length, count, dim});
+    return norm && spec_.query_key_norm == QueryKeyNorm::heads ? (*norm)(y) : y;
   };
-  Tensor q = part(0, heads), k = part(heads, kv_heads);
-  const Tensor v = part(heads + kv_heads, kv_heads);
-  if (spec_.query_key_norm == QueryKeyNorm::all) {
-    q = ops::reshape(layer.query_norm(ops::slice_last(joined, 0, heads * dim)), q.shape());
-    k = ops::reshape(layer.key_norm(ops::slice_last(joined, heads * dim, kv_heads * dim)),
-                     k.shape());
-  } else if (spec_.query_key_norm == QueryKeyNorm::heads) {
-    q = layer.query_norm(q);
-    k = layer.key_norm(k);
-  }
+  Tensor q = part(0, 0, heads, &layer.query_norm), k = part(1, heads, kv_heads, &layer.key_norm);
+  const Tensor v = part(2, heads + kv_heads, kv_heads, nullptr);
   if (layer.rotates) {
     q = rotated(layer, q, step);
     k = rotated(layer, k, step);
@@ -356,9 +352,10 @@ Tensor Decoder::rotated(const Layer& layer, const Tensor& x, const Step& step) c
 }
 
 Tensor Decoder::mlp(const Layer& layer, const Tensor& x) const {
-  const Tensor up = layer.up(x);
-  return layer.down(spec_.gated_mlp ? ops::gated(up, spec_.activation)
-                                    : ops::activation(up, spec_.activation));
+  const std::vector<Tensor> up = layer.up.outputs(x);
+  if (!spec_.gated_mlp) return layer.down(ops::activation(up[0], spec_.activation));
+  return layer.down(up.size() == 2 ? ops::gated(up[0], up[1], spec_.activation)
+                                   : ops::gated(up[0], spec_.activation));
 }
 
 Tensor Decoder::head_input(const Tensor& hidden) const {
