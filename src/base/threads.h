@@ -4,6 +4,7 @@
 #include <omp.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 
 namespace sumi::base {
@@ -33,6 +34,51 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
     const int64_t begin = chunks * rank / team * grain;
     const int64_t end = std::min(count, chunks * (rank + 1) / team * grain);
     if (begin < end) body(begin, end);
+  }
+}
+
+// Like parallel_for, for work that streams through memory: body(begin, end, range_end) gets pieces of at most `piece`
+// elements; each thread goes through its own range [.., range_end) from the front, and one that is done takes pieces
+// from the back of the others' ranges. A thread whose processor is busy elsewhere does not hold up the rest.
+template <class Body>
+void parallel_stream(int64_t count, int64_t piece, const Body& body) {
+  constexpr int kMostThreads = 64;
+  const int threads = static_cast<int>(std::min<int64_t>({num_threads(), count, kMostThreads}));
+  if (threads <= 1 || omp_in_parallel()) {
+    if (count > 0) body(int64_t{0}, count, count);
+    return;
+  }
+  struct alignas(64) Range {
+    std::atomic<uint64_t> ends;  // what is left: begin in the upper half, end in the lower
+    static uint64_t of(int64_t begin, int64_t end) {
+      return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
+    }
+    // Takes a piece from the front or the back; false: nothing is left.
+    bool take(int64_t piece, bool front, int64_t& begin, int64_t& end) {
+      uint64_t old = ends.load(std::memory_order_relaxed);
+      for (;;) {
+        begin = static_cast<int64_t>(old >> 32);
+        end = static_cast<int64_t>(old & 0xffffffff);
+        if (begin >= end) return false;
+        const int64_t cut = front ? std::min(begin + piece, end) : std::max(begin, end - piece);
+        const uint64_t left = front ? of(cut, end) : of(begin, cut);
+        if (!ends.compare_exchange_weak(old, left, std::memory_order_relaxed)) continue;
+        (front ? end : begin) = cut;
+        return true;
+      }
+    }
+  };
+  Range ranges[kMostThreads];
+  const auto first = [&](int64_t rank) { return count * rank / threads; };
+  for (int t = 0; t < threads; ++t)
+    ranges[t].ends.store(Range::of(first(t), first(t + 1)), std::memory_order_relaxed);
+#pragma omp parallel num_threads(threads)
+  {
+    const int own = omp_get_thread_num();
+    int64_t begin, end;
+    while (ranges[own].take(piece, true, begin, end)) body(begin, end, first(own + 1));
+    for (int other = (own + 1) % threads; other != own; other = (other + 1) % threads)
+      while (ranges[other].take(piece, false, begin, end)) body(begin, end, end);
   }
 }
 

@@ -30,6 +30,7 @@ struct MatmulArgs {
   float* y = nullptr;
   int64_t ldy = 0;             // floats between rows of y
   const float* bias = nullptr; // [n] or null
+  int64_t ahead = 0;           // this thread will go on to that panel: weights up to it may be asked for early
 };
 
 struct MatmulKernels {

@@ -39,6 +39,7 @@ SourceKind source_kind(DType dtype) {
 }
 
 constexpr int64_t kPiecesPerThread = 8;
+constexpr int64_t kLeastPieceBytes = 32 << 10;
 
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
@@ -212,7 +213,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   prepare_rows(args.x, args.m, weight.k(), codes, pairs, args);
   const std::vector<const int32_t*> offsets = prepare_offsets(weight.segments(), args);
 
-  const auto run = [&](int64_t begin, int64_t end) {
+  const auto run = [&](int64_t begin, int64_t end, int64_t range_end) {
     kernels::MatmulArgs part = args;
     int64_t first_panel = 0, first_row = 0;
     for (size_t i = 0; i < weight.segments().size(); ++i) {
@@ -222,6 +223,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
       if (from < to) {
         part.weight = matrix;
         part.offsets = offsets[i];
+        part.ahead = std::min(matrix.panels(), range_end - first_panel);
         part.y = y.f32() + first_row;
         part.bias = bias.defined() ? bias.f32() + first_row : nullptr;
         kernels::matmul_kernels().matmul(part, from, to);
@@ -230,15 +232,20 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
       first_row += matrix.n;
     }
   };
-  if (args.m < 6) {
-    base::parallel_for(panels, 1, run);
+  if (args.m < 6 && panels > 0) {
+    const int64_t panel_bytes = static_cast<int64_t>(weight.bytes()) / panels;
+    const int64_t piece = std::max(panels / (base::num_threads() * kPiecesPerThread), kLeastPieceBytes / panel_bytes);
+    base::parallel_stream(panels, (piece + 3) / 4 * 4, run);  // kernels take up to four panels at a time
     return recorded(x, weight, y);
   }
   // Handed out in pieces, so that a thread whose processor is busy elsewhere does not hold up the others.
   const int64_t pieces = int64_t{base::num_threads()} * kPiecesPerThread;
   const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);  // kernels take panels in pairs
   base::parallel_tasks((panels + grain - 1) / grain,
-                       [&](int64_t task) { run(task * grain, std::min(panels, (task + 1) * grain)); });
+                       [&](int64_t task) {
+                         const int64_t end = std::min(panels, (task + 1) * grain);
+                         run(task * grain, end, end);
+                       });
   return recorded(x, weight, y);
 }
 

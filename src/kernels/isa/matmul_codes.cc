@@ -123,9 +123,9 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   }
 }
 
-// Rows [row, row + kRows) of a panel; the work goes on to panel `end`.
+// Rows [row, row + kRows) of a panel.
 template <CodeKind kCode, ScaleKind kScale, int kRows>
-void panel_rows(const MatmulArgs& args, int64_t panel, int64_t end, int64_t row) {
+void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
   PanelPointers p = panel_at<kCode, kScale>(args.weight, panel, 0);
   Vec total[kRows][kVectors];
   SUMI_UNROLL
@@ -133,7 +133,7 @@ void panel_rows(const MatmulArgs& args, int64_t panel, int64_t end, int64_t row)
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) total[r][v] = Vec::zero();
   const int64_t blocks = args.weight.k / kBlock;
-  ReadAhead<1> ahead(args.weight, panel, end);
+  ReadAhead<1> ahead(args, panel);
   for (int64_t block = 0; block < blocks; ++block) {
     if constexpr (kRows <= 2) ahead.step(code_step(kCode) + high_step(kCode) + scale_step(kScale));
     if constexpr (halves(kScale)) {
@@ -155,13 +155,13 @@ void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   for (int64_t panel = begin; panel < end; ++panel) {
     int64_t row = 0;
 #if defined(SUMI_AVX512)
-    for (; row + 8 <= args.m; row += 8) panel_rows<kCode, kScale, 8>(args, panel, end, row);
+    for (; row + 8 <= args.m; row += 8) panel_rows<kCode, kScale, 8>(args, panel, row);
 #endif
 #if defined(SUMI_AVX512) || defined(SUMI_AVX2)
-    for (; row + 4 <= args.m; row += 4) panel_rows<kCode, kScale, 4>(args, panel, end, row);
+    for (; row + 4 <= args.m; row += 4) panel_rows<kCode, kScale, 4>(args, panel, row);
 #endif
-    for (; row + 2 <= args.m; row += 2) panel_rows<kCode, kScale, 2>(args, panel, end, row);
-    for (; row < args.m; ++row) panel_rows<kCode, kScale, 1>(args, panel, end, row);
+    for (; row + 2 <= args.m; row += 2) panel_rows<kCode, kScale, 2>(args, panel, row);
+    for (; row < args.m; ++row) panel_rows<kCode, kScale, 1>(args, panel, row);
   }
 }
 

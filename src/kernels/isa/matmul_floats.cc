@@ -106,13 +106,13 @@ SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t ro
   }
 }
 
-// kPanels panels from `panel` on, rows [row, row + kRows); the work goes on to panel `end`.
+// kPanels panels from `panel` on, rows [row, row + kRows).
 template <CodeKind kCode, int kPanels, int kRows>
-void panel_rows(const MatmulArgs& args, int64_t panel, int64_t end, int64_t row) {
+void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
   const PackedMatrix& weight = args.weight;
   const int64_t steps = (weight.k + k_per_step(kCode) - 1) / k_per_step(kCode);
   const std::byte* w = weight.data + static_cast<size_t>(panel) * weight.panel_bytes;
-  ReadAhead<kPanels> ahead(weight, panel, end);
+  ReadAhead<kPanels> ahead(args, panel);
   Vec total[kPanels][kRows][kVectors];
   SUMI_UNROLL
   for (int p = 0; p < kPanels; ++p)
@@ -134,10 +134,10 @@ void panel_rows(const MatmulArgs& args, int64_t panel, int64_t end, int64_t row)
 
 // Rows [row, row + kRows) of panels [panel, stop).
 template <CodeKind kCode, int kRows>
-void rows(const MatmulArgs& args, int64_t panel, int64_t stop, int64_t end, int64_t row) {
+void rows(const MatmulArgs& args, int64_t panel, int64_t stop, int64_t row) {
   constexpr int kBeside = panels_beside(kRows);
-  for (; panel + kBeside <= stop; panel += kBeside) panel_rows<kCode, kBeside, kRows>(args, panel, end, row);
-  for (; panel < stop; ++panel) panel_rows<kCode, 1, kRows>(args, panel, end, row);
+  for (; panel + kBeside <= stop; panel += kBeside) panel_rows<kCode, kBeside, kRows>(args, panel, row);
+  for (; panel < stop; ++panel) panel_rows<kCode, 1, kRows>(args, panel, row);
 }
 
 template <CodeKind kCode>
@@ -148,11 +148,11 @@ void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   for (; begin < end; begin += kGroup) {
     const int64_t stop = begin + kGroup < end ? begin + kGroup : end;
     for (int64_t panel = begin; panel < stop; ++panel)
-      for (int64_t row = 0; row < whole; row += kMostRows) rows<kCode, kMostRows>(args, panel, panel + 1, end, row);
+      for (int64_t row = 0; row < whole; row += kMostRows) rows<kCode, kMostRows>(args, panel, panel + 1, row);
     int64_t row = whole;
-    for (; row + 4 <= args.m; row += 4) rows<kCode, 4>(args, begin, stop, end, row);
-    for (; row + 2 <= args.m; row += 2) rows<kCode, 2>(args, begin, stop, end, row);
-    for (; row < args.m; ++row) rows<kCode, 1>(args, begin, stop, end, row);
+    for (; row + 4 <= args.m; row += 4) rows<kCode, 4>(args, begin, stop, row);
+    for (; row + 2 <= args.m; row += 2) rows<kCode, 2>(args, begin, stop, row);
+    for (; row < args.m; ++row) rows<kCode, 1>(args, begin, stop, row);
   }
 }
 

@@ -20,12 +20,12 @@ extern const MatmulKernels kMatmulKernels;
 template <int kPanels>
 class ReadAhead {
  public:
-  // kPanels panels side by side from `panel` on; the work ends with panel `end`, and what lies behind is not asked for.
-  ReadAhead(const PackedMatrix& w, int64_t panel, int64_t end)
-      : panel_bytes_(static_cast<int64_t>(w.panel_bytes)),
-        at_(w.data + panel * panel_bytes_),
+  // kPanels panels side by side from `panel` on. What lies behind MatmulArgs::ahead is not asked for.
+  ReadAhead(const MatmulArgs& args, int64_t panel)
+      : panel_bytes_(static_cast<int64_t>(args.weight.panel_bytes)),
+        at_(args.weight.data + panel * panel_bytes_),
         next_(at_ + panel_bytes_),
-        end_(w.data + end * panel_bytes_),
+        end_(args.weight.data + args.ahead * panel_bytes_),
         far_(kPanels > 1 && panel_bytes_ < kFar ? panel_bytes_ : kFar) {}
   // The next `bytes` bytes of each panel are going to be used.
   void step(int bytes) {
