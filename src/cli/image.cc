@@ -63,7 +63,7 @@ nlohmann::ordered_json stats_json(const diffusion::Seconds& seconds, int64_t pic
 int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments) {
   if (flags.model.empty())
     fail("no MODEL is given, and Sumi does not bring a picture model yet; give a diffusers folder "
-         "(with model_index.json) of Stable Diffusion");
+         "(with model_index.json) or a checkpoint in one file of Stable Diffusion");
   if (flags.output.empty()) throw CLI::RequiredError("--output");
   if (!formats::is_image_name(flags.output))
     fail("--output {}: expected a name that ends in .png, .jpg or .webp", flags.output);
@@ -180,7 +180,8 @@ void add_image(CLI::App& app, Run& run) {
   CLI::App* verb = app.add_subcommand("image", "Make pictures from a prompt");
   add_image_flags(*verb, *flags);
   verb->footer(
-      "MODEL is a diffusers folder (with model_index.json) of Stable Diffusion 1.x or 2.x.\n"
+      "MODEL is a diffusers folder (with model_index.json) of Stable Diffusion 1.x or 2.x, or a\n"
+      "checkpoint in one file (.safetensors, .ckpt), which needs --tokenizer.\n"
       "\"(words:1.2)\" in a prompt weights words; prompts may be longer than 77 tokens.\n"
       "The same seed gives the same picture, the one that diffusers draws in float32.\n\n"
       "Examples:\n"

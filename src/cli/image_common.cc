@@ -39,8 +39,12 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   const auto text = [&](const char* name, std::string& value, const char* help, const char* type) {
     return one(verb.add_option(name, value, help)->type_name(type));
   };
-  text("MODEL,--model", flags.model, "Model: a diffusers folder", "MODEL");
+  text("MODEL,--model", flags.model, "Model: a diffusers folder, or a checkpoint in one file", "MODEL");
   text("--variant", flags.variant, "Weights to prefer, such as fp16", "NAME");
+  text("--config", flags.config, "Configurations and tokenizer for a single file", "FOLDER");
+  text("--tokenizer", flags.compute.tokenizer, "Another tokenizer", "FOLDER");
+  text("--prediction-type", flags.prediction_type, "What the model was trained to predict", "NAME")
+      ->check(CLI::IsMember({"epsilon", "v_prediction", "sample"}));
   text("--prompt", flags.prompt, "What to draw", "TEXT");
   text("--negative-prompt", flags.negative_prompt, "What not to draw", "TEXT");
   text("-o,--output", flags.output, "Picture to write: .png, .jpg or .webp", "FILE");
@@ -74,7 +78,7 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
     return verb.add_option(name, values, help)->type_name(type)->expected(1)->multi_option_policy(
         CLI::MultiOptionPolicy::TakeAll);
   };
-  many("--controlnet", flags.controlnets, "ControlNet; may be given several times", "FOLDER");
+  many("--controlnet", flags.controlnets, "ControlNet; may be given several times", "PATH");
   many("--condition", flags.conditions, "The picture that a ControlNet follows", "FILE");
   many("--conditioning-scale", flags.conditioning_scales, "How strongly it follows (default: 1)",
        "X");
@@ -104,7 +108,7 @@ diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
   diffusion::PictureModelOptions options;
   options.compute = flags.compute.dtype == "bf16" ? Compute::bf16 : Compute::f32;
   options.low_memory = flags.low_memory;
-  options.files.variant = flags.variant;
+  options.files = {flags.variant, flags.compute.tokenizer, flags.prediction_type, flags.config};
   options.controlnets = flags.controlnets;
   for (const std::string& lora : flags.loras) {
     const auto [file, weight] = split_last(lora, is_number);

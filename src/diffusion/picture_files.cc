@@ -1,13 +1,16 @@
 #include "diffusion/picture_files.h"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/error.h"
 #include "diffusion/scheduler.h"
+#include "diffusion/single_file/single_file.h"
 #include "formats/weights_folder.h"
 #include "models/diffusion/unet_config.h"
 #include "models/diffusion/vae.h"
 #include "models/encoders/clip.h"
+#include "models/language/open.h"
 
 namespace sumi::diffusion {
 
@@ -44,9 +47,11 @@ class FolderFiles : public PictureFiles {
   }
   Config scheduler() const override {
     const std::string file = folder_ + "/scheduler/scheduler_config.json";
-    return Config(read_scheduler_config(file), file);
+    return with_prediction_type(Config(read_scheduler_config(file), file),
+                                options_.prediction_type);
   }
   std::unique_ptr<text::Tokenizer> tokenizer() const override {
+    if (!options_.tokenizer.empty()) return open_vocabulary(options_.tokenizer);
     return text::open_tokenizer(folder_ + "/tokenizer");
   }
 
@@ -149,20 +154,51 @@ std::string PictureFiles::class_of(const std::string& part) const {
 }
 
 bool is_picture_model(const std::string& path) {
-  return formats::file_exists(path + "/model_index.json");
+  return formats::file_exists(path + "/model_index.json") || is_single_file(path);
 }
 
-bool is_picture_part(const std::string& path) { return !PartFiles::class_in(path).empty(); }
+bool is_picture_part(const std::string& path) {
+  return !PartFiles::class_in(path).empty() || is_single_controlnet(path);
+}
 
 std::unique_ptr<PictureFiles> open_picture_part(const std::string& path,
                                                 const PictureFilesOptions& options) {
+  if (is_single_controlnet(path)) return open_single_controlnet(path, nullptr);
+  return std::make_unique<PartFiles>(path, options);
+}
+
+std::unique_ptr<PictureFiles> open_controlnet(const std::string& path,
+                                              const PictureFilesOptions& options,
+                                              const Config& unet) {
+  if (std::filesystem::is_regular_file(path)) return open_single_controlnet(path, &unet);
   return std::make_unique<PartFiles>(path, options);
 }
 
 std::unique_ptr<PictureFiles> open_picture_files(const std::string& path,
                                                  const PictureFilesOptions& options) {
+  if (is_single_file(path)) return open_single_file(path, options);
+  if (!options.config.empty())
+    fail("{}: --config is for a checkpoint in one file; this is none", path);
   if (is_picture_model(path)) return std::make_unique<FolderFiles>(path, options);
-  fail("{}: no picture model: expected a diffusers folder with model_index.json", path);
+  fail("{}: no picture model: expected a diffusers folder with model_index.json, or a checkpoint "
+       "of Stable Diffusion in one file",
+       path);
+}
+
+std::unique_ptr<text::Tokenizer> open_vocabulary(const std::string& path) {
+  const std::string inner = path + "/tokenizer";
+  if (text::has_tokenizer(path)) return text::open_tokenizer(path);
+  if (text::has_tokenizer(inner)) return text::open_tokenizer(inner);
+  if (std::filesystem::is_regular_file(path)) return text::open_tokenizer_file(path);
+  if (std::filesystem::exists(path)) return text::open_tokenizer(path);  // says what is missing
+  return text::open_tokenizer(models::resolve_model(path));
+}
+
+Config with_prediction_type(const Config& scheduler, const std::string& type) {
+  if (type.empty()) return scheduler;
+  nlohmann::json changed = scheduler.json();
+  changed["prediction_type"] = type;
+  return Config(changed, scheduler.file());
 }
 
 void check_part(const PictureFiles& files, const PicturePart& part) {

@@ -1,5 +1,6 @@
 // Where the parts of a picture model lie, whatever holds them: a diffusers folder
-// (model_index.json) has one folder for each.
+// (model_index.json) has one folder for each, a checkpoint in the original naming has all in one
+// file (single_file/).
 #pragma once
 
 #include <memory>
@@ -15,6 +16,11 @@ namespace sumi::diffusion {
 
 struct PictureFilesOptions {
   std::string variant;  // of the weights: "fp16" ... (formats/weights_folder.h)
+  std::string tokenizer;        // a folder or tokenizer.json, in place of the model's
+  std::string prediction_type;  // in place of the scheduler's: epsilon, v_prediction, sample
+  // Of a single file: a diffusers folder whose configurations, scheduler and tokenizer hold in place
+  // of what can be derived.
+  std::string config;
 };
 
 struct PicturePart {
@@ -45,6 +51,16 @@ class PictureFiles {
 // them, is not checked.
 std::unique_ptr<PictureFiles> open_picture_files(const std::string& path,
                                                  const PictureFilesOptions& options = {});
+
+// A ControlNet for the network that `unet` describes: a folder, or a single file.
+std::unique_ptr<PictureFiles> open_controlnet(const std::string& path,
+                                              const PictureFilesOptions& options,
+                                              const models::Config& unet);
+
+// A tokenizer's folder, one with tokenizer/ in it, a tokenizer.json, or a name in the caches.
+std::unique_ptr<text::Tokenizer> open_vocabulary(const std::string& path);
+// A scheduler's configuration with another prediction_type, unless that is empty.
+models::Config with_prediction_type(const models::Config& scheduler, const std::string& type);
 
 // Whether a path looks like such a model; or like one part of it in a folder of its own, such as a
 // ControlNet (config.json has a _class_name).

@@ -30,7 +30,7 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   files_->weights(kVaePart);  // it is there
   controlnets_.resize(options.controlnets.size());
   for (const std::string& net : options.controlnets)
-    nets_.push_back(open_picture_part(net, options.files));
+    nets_.push_back(open_controlnet(net, options.files, unet));
   for (const auto& net : nets_) check_part(*net, {"controlnet", net->pipeline()});
 }
 

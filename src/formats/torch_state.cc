@@ -54,6 +54,7 @@ constexpr std::string_view kGlobals[] = {
     "numpy._core.multiarray.scalar",
     "numpy.dtype",
     "_codecs.encode",
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",  // Stable Diffusion 1's .ckpt
 };
 
 constexpr size_t kMaxDims = 64;                             // as many as torch allows

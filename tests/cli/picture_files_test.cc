@@ -71,6 +71,50 @@ TEST(PictureFiles, VariantsAndShardsGiveTheSamePicture) {
   EXPECT_EQ(picture_of(model.path()), expected);
 }
 
+const std::string kSingle = std::string(SUMI_TEST_DATA) + "/single_file";
+
+TEST(PictureFiles, SingleFilesGiveThePicturesOfTheirFolders) {
+  for (const auto& [file, folder] :
+       {std::pair{"sd1.safetensors", "sd1"}, {"sd2.ckpt", "sd2"}}) {
+    const std::string model = kPipelines + "/" + folder;
+    EXPECT_EQ(picture_of(kSingle + "/" + file, "--config " + model), picture_of(model)) << file;
+  }
+  const std::string velocity = " --prediction-type v_prediction --scheduler ddim";
+  EXPECT_EQ(picture_of(kSingle + "/sd2.ckpt", "--config " + kPipelines + "/sd2" + velocity),
+            picture_of(kPipelines + "/sd2_v", "--scheduler ddim"));
+  const std::string condition = " --condition " + kPipelines + "/inputs/condition.png";
+  EXPECT_EQ(picture_of(kSingle + "/sd1.safetensors --config " + kPipelines + "/sd1",
+                       "--controlnet " + kSingle + "/controlnet.pth" + condition),
+            picture_of(kPipelines + "/sd1",
+                       "--controlnet " + kPipelines + "/parts/controlnet" + condition));
+}
+
+TEST(PictureFiles, SingleFilesWithoutWhatTheyNeed) {
+  const auto error = [](const std::string& arguments) {
+    const Outcome outcome = run("image " + arguments + " --prompt a -o x.png");
+    EXPECT_EQ(outcome.code, 1) << arguments;
+    return outcome.err;
+  };
+  const std::string sd1 = kSingle + "/sd1.safetensors";
+  EXPECT_NE(error(sd1).find("give --tokenizer a folder with CLIP's vocabulary"), std::string::npos);
+  // The tiny networks are not shaped as the published ones.
+  EXPECT_NE(error(sd1 + " --tokenizer " + kPipelines + "/sd1").find("groups"), std::string::npos)
+      << error(sd1 + " --tokenizer " + kPipelines + "/sd1");
+  EXPECT_NE(error(kPipelines + "/sd1 --config " + kPipelines + "/sd1").find("--config is for"),
+            std::string::npos);
+  const Folder folder;
+  formats::write_safetensors(
+      folder / "unet.safetensors",
+      {{"model.diffusion_model.input_blocks.0.0.weight", Tensor::zeros({8, 4, 3, 3})}});
+  EXPECT_NE(error((folder / "unet.safetensors") + " --config " + kPipelines + "/sd1")
+                .find("part tokenizer is missing"),
+            std::string::npos);
+  EXPECT_NE(error(kPipelines + "/sd1 --controlnet " + kPipelines + "/inputs/embedding.safetensors" +
+                  " --condition " + kPipelines + "/inputs/condition.png")
+                .find("no ControlNet in the original naming"),
+            std::string::npos);
+}
+
 TEST(PictureFiles, InspectShowsPartsAndScheduler) {
   const nlohmann::json json = run("inspect " + kPipelines + "/sd2_v --json").json();
   EXPECT_EQ(json["format"], "diffusers folder");
@@ -100,6 +144,16 @@ TEST(PictureFiles, InspectShowsPartsAndScheduler) {
   EXPECT_EQ(net["architecture"], "ControlNetModel");
   EXPECT_EQ(net["supported"], true);
   EXPECT_EQ(net["parts"][0]["name"], "controlnet");
+}
+
+TEST(PictureFiles, InspectOfSingleFiles) {
+  const nlohmann::json json = run("inspect " + kSingle + "/sd2.ckpt --json").json();
+  EXPECT_EQ(json["format"], "single file in the original naming");
+  EXPECT_EQ(json["scheduler"]["prediction_type"], "v_prediction");
+  const nlohmann::json folder = run("inspect " + kPipelines + "/sd2 --json").json();
+  EXPECT_EQ(json["parameters"], folder["parameters"]);
+  EXPECT_EQ(run("inspect " + kSingle + "/controlnet.pth --json").json()["architecture"],
+            "ControlNetModel");
 }
 
 TEST(PictureFiles, InspectNamesWhatCannotBeRun) {
