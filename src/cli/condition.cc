@@ -11,28 +11,16 @@ namespace {
 
 struct Flags {
   std::string kind, image, output;
-  double low = 100, high = 200;
-  bool l2 = false;
-  std::optional<double> sigma;
-  std::optional<int> block;
+  diffusion::ConditionSettings settings;
 };
-
-formats::Image made(const Flags& flags, const formats::Image& image) {
-  using namespace diffusion;
-  if (flags.kind == "canny") return canny(image, {flags.low, flags.high, flags.l2});
-  if (flags.kind == "softedge") return soft_edges(image, flags.sigma.value_or(1.5));
-  if (flags.kind == "lineart") return line_art(image, flags.sigma.value_or(6));
-  if (flags.kind == "scribble") return scribble(image, flags.sigma.value_or(3));
-  if (flags.kind == "tile") return tile(image, flags.block.value_or(8));
-  if (flags.kind == "palette") return palette(image, flags.block.value_or(64));
-  return gaussian_blur(image, flags.sigma.value_or(8));
-}
 
 int run_condition(const Flags& flags) {
   if (!formats::is_image_name(flags.output))
     throw CLI::ValidationError(
         "--output", "expected a name ending in .png, .jpg or .webp, found " + flags.output);
-  formats::write_image(flags.output, made(flags, formats::read_image(flags.image)));
+  formats::write_image(flags.output, diffusion::condition_picture(
+                                          flags.kind, formats::read_image(flags.image),
+                                          flags.settings));
   return 0;
 }
 
@@ -44,23 +32,22 @@ void add_condition(CLI::App& app, Run& run) {
       app.add_subcommand("condition", "Turn a picture into one that guides a ControlNet");
   verb->add_option("KIND", flags->kind, "canny, softedge, lineart, scribble, tile, palette or blur")
       ->required()
-      ->check(
-          CLI::IsMember({"canny", "softedge", "lineart", "scribble", "tile", "palette", "blur"}));
+      ->check(CLI::IsMember(diffusion::condition_kinds()));
   verb->add_option("IMAGE", flags->image, "Picture: PNG, JPEG or WebP")->required();
   verb->add_option("-o,--output", flags->output, "Write here: .png, .jpg or .webp")
       ->required()
       ->type_name("FILE");
-  verb->add_option("--low", flags->low, "canny: weak edges are above this (100)")
+  verb->add_option("--low", flags->settings.canny.low, "canny: weak edges are above this (100)")
       ->check(in_range(0.0, 32767.0))
       ->type_name("X");
-  verb->add_option("--high", flags->high, "canny: strong edges are above this (200)")
+  verb->add_option("--high", flags->settings.canny.high, "canny: strong edges are above this (200)")
       ->check(in_range(0.0, 32767.0))
       ->type_name("X");
-  verb->add_flag("--l2", flags->l2, "canny: slopes by Pythagoras instead of |dx| + |dy|");
-  verb->add_option("--sigma", flags->sigma,
+  verb->add_flag("--l2", flags->settings.canny.l2, "canny: slopes by Pythagoras instead of |dx| + |dy|");
+  verb->add_option("--sigma", flags->settings.sigma,
                    "Blur in pixels: softedge (1.5), lineart (6), scribble (3), blur (8)")
       ->type_name("X");
-  verb->add_option("--block", flags->block, "Squares in pixels: tile (8), palette (64)")
+  verb->add_option("--block", flags->settings.block, "Squares in pixels: tile (8), palette (64)")
       ->check(in_range(1, 4096))
       ->type_name("N");
   verb->footer(

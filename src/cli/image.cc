@@ -53,6 +53,7 @@ nlohmann::ordered_json stats_json(const diffusion::Seconds& seconds, int64_t pic
           {"prepare_seconds", seconds.prepare},
           {"denoise_seconds", seconds.denoise},
           {"decode_seconds", seconds.decode},
+          {"check_seconds", seconds.check},
           {"network_calls", seconds.network_calls},
           {"seconds_per_call",
            seconds.denoise / static_cast<double>(std::max<size_t>(1, seconds.network_calls))},
@@ -71,9 +72,6 @@ int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments
   diffusion::PictureModel model(models::resolve_model(flags.model), model_options(flags));
   diffusion::PictureRequest request = picture_request(flags);
   diffusion::check_request(model, request);
-  if (model.has_safety_checker())
-    std::fprintf(stderr, "sumi: note: %s has a safety checker; Sumi does not run it\n",
-                 flags.model.c_str());
   if (!flags.preview.empty()) std::filesystem::create_directories(flags.preview);
 
   diffusion::Seconds seconds;
@@ -104,7 +102,13 @@ int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments
                           {kArgumentsKey, nlohmann::json(all).dump()}});
     if (!flags.save_latents.empty())
       formats::write_npy(output_name(flags.save_latents, i, flags.count), picture.latents);
+    if (picture.flagged)
+      std::fprintf(stderr,
+                   "sumi: %s: the safety checker of %s holds this picture back; a black one is "
+                   "written. Another prompt or seed may help; --no-safety-checker leaves it out\n",
+                   name.c_str(), flags.model.c_str());
     pictures.push_back({{"file", name},
+                        {"flagged", picture.flagged},
                         {"seed", seed},
                         {"width", request.width},
                         {"height", request.height}});
@@ -144,7 +148,8 @@ std::vector<std::string> given_arguments(const CLI::App& verb) {
   return arguments;
 }
 
-// The arguments in a picture's file, then those given now: the later ones count.
+// The arguments in a picture's file, then those given now: the later ones count, and lists given now
+// replace the file's.
 int repeat_picture(const ImageFlags& given, const CLI::App& verb) {
   for (const auto& [key, value] : formats::read_png_text(given.from_png)) {
     if (key != kArgumentsKey) continue;
@@ -156,9 +161,13 @@ int repeat_picture(const ImageFlags& given, const CLI::App& verb) {
     }
     for (const CLI::Option* option : verb.get_options()) {
       if (option->count() == 0 || option->get_name() == "--from-png") continue;
-      const std::string name = option->get_lnames().empty() ? "model" : option->get_lnames()[0];
+      const std::string name =
+          "--" + (option->get_lnames().empty() ? std::string("model") : option->get_lnames()[0]);
+      if (option->get_multi_option_policy() == CLI::MultiOptionPolicy::TakeAll)
+        for (auto at = arguments.begin(); at != arguments.end();)
+          at = *at == name && at + 1 != arguments.end() ? arguments.erase(at, at + 2) : at + 1;
       for (const std::string& one : option->results()) {
-        arguments.push_back("--" + name);
+        arguments.push_back(name);
         if (option->get_items_expected_max() > 0) arguments.push_back(one);
       }
     }

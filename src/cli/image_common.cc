@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "diffusion/condition/condition.h"
 #include "formats/npy.h"
 
 namespace sumi::cli {
@@ -28,6 +29,19 @@ bool is_number(const std::string& text) {
 float value_of(const std::vector<double>& values, size_t i, float missing) {
   if (values.empty()) return missing;
   return static_cast<float>(values.size() == 1 ? values[0] : values[i]);
+}
+
+std::vector<std::string> preprocess_kinds() {
+  std::vector<std::string> kinds = diffusion::condition_kinds();
+  kinds.push_back("none");
+  return kinds;
+}
+
+formats::Image condition_of(const ImageFlags& flags, size_t i) {
+  const formats::Image image = formats::read_image(flags.conditions[i]);
+  if (flags.preprocess.empty()) return image;
+  const std::string& kind = flags.preprocess[flags.preprocess.size() == 1 ? 0 : i];
+  return kind == "none" ? image : formats::to_rgb(diffusion::condition_picture(kind, image));
 }
 
 }  // namespace
@@ -84,6 +98,9 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
        "X");
   many("--control-start", flags.control_starts, "Share of the steps before it begins", "X");
   many("--control-end", flags.control_ends, "Share of the steps after which it ends", "X");
+  many("--preprocess", flags.preprocess, "Make it from the picture first, as sumi condition does",
+       "KIND")
+      ->check(CLI::IsMember(preprocess_kinds()));
   verb.add_flag("--guess-mode", flags.guess_mode, "ControlNets guess without a prompt");
   many("--lora", flags.loras, "LoRA to merge, with a weight (default: 1)", "FILE[:WEIGHT]");
   many("--embedding", flags.embeddings, "Learned embedding and the word for it", "FILE[:WORD]");
@@ -91,6 +108,8 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   text("--save-latents", flags.save_latents, "Write the final latents, .npy", "FILE");
   text("--preview", flags.preview, "Write a rough picture after each step", "FOLDER");
   text("--from-png", flags.from_png, "Repeat a picture of Sumi's; other flags change it", "FILE");
+  verb.add_flag("--no-safety-checker", flags.no_safety_checker,
+                "Do not run the model's safety checker");
   verb.add_flag("--low-memory", flags.low_memory,
                 "Load parts when needed, release them after; decode in tiles");
   verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
@@ -108,7 +127,8 @@ diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
   diffusion::PictureModelOptions options;
   options.compute = flags.compute.dtype == "bf16" ? Compute::bf16 : Compute::f32;
   options.low_memory = flags.low_memory;
-  options.files = {flags.variant, flags.compute.tokenizer, flags.prediction_type, flags.config};
+  options.files = {flags.variant, flags.compute.tokenizer, flags.prediction_type, flags.config,
+                   !flags.no_safety_checker};
   options.controlnets = flags.controlnets;
   for (const std::string& lora : flags.loras) {
     const auto [file, weight] = split_last(lora, is_number);
@@ -143,6 +163,10 @@ diffusion::PictureRequest picture_request(const ImageFlags& flags) {
     throw CLI::ValidationError("--condition",
                                fmt::format("{} given for {} of --controlnet; expected one for each",
                                            flags.conditions.size(), flags.controlnets.size()));
+  if (flags.preprocess.size() > 1 && flags.preprocess.size() != flags.conditions.size())
+    throw CLI::ValidationError(
+        "--preprocess", fmt::format("{} given for {} of --condition; expected one, or one for each",
+                                    flags.preprocess.size(), flags.conditions.size()));
   for (const auto& [name, values] :
        {std::pair{"--conditioning-scale", &flags.conditioning_scales},
         {"--control-start", &flags.control_starts},
@@ -152,7 +176,7 @@ diffusion::PictureRequest picture_request(const ImageFlags& flags) {
           name, fmt::format("{} given for {} of --controlnet; expected none, one, or one for each",
                             values->size(), flags.controlnets.size()));
   for (size_t i = 0; i < flags.conditions.size(); ++i)
-    request.controls.push_back({formats::read_image(flags.conditions[i]),
+    request.controls.push_back({condition_of(flags, i),
                                 value_of(flags.conditioning_scales, i, 1),
                                 value_of(flags.control_starts, i, 0),
                                 value_of(flags.control_ends, i, 1)});

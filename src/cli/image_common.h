@@ -17,8 +17,9 @@ struct ImageFlags {
   double guidance_scale = 7.5, guidance_rescale = 0, eta = 0;
   std::optional<double> strength;
   std::optional<uint64_t> seed;
-  std::vector<std::string> controlnets, conditions, loras, embeddings;
+  std::vector<std::string> controlnets, conditions, preprocess, loras, embeddings;
   std::vector<double> conditioning_scales, control_starts, control_ends;
+  bool no_safety_checker = false;
   bool guess_mode = false, low_memory = false, tiled = false, stats = false, json = false;
   ComputeFlags compute;
 };

@@ -4,12 +4,13 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "diffusion/safety_checker.h"
 #include "diffusion/scheduler.h"
 #include "diffusion/single_file/single_file.h"
 #include "formats/weights_folder.h"
 #include "models/diffusion/unet_config.h"
 #include "models/diffusion/vae.h"
-#include "models/encoders/clip.h"
+#include "models/encoders/text_encoder.h"
 #include "models/language/open.h"
 
 namespace sumi::diffusion {
@@ -30,7 +31,8 @@ class FolderFiles : public PictureFiles {
       if (!value.is_array()) continue;  // settings of the pipeline
       if (value.size() != 2 || !(value[1].is_string() || value[1].is_null()))
         fail("{}: {}: expected a library and a class", file, name);
-      if (value[1].is_string()) parts_.push_back({name, value[1].get<std::string>()});
+      const bool dropped = name == "safety_checker" && !options.safety_checker;
+      if (value[1].is_string() && !dropped) parts_.push_back({name, value[1].get<std::string>()});
     }
     if (!options.variant.empty()) check_variant();
   }
@@ -53,6 +55,9 @@ class FolderFiles : public PictureFiles {
   std::unique_ptr<text::Tokenizer> tokenizer() const override {
     if (!options_.tokenizer.empty()) return open_vocabulary(options_.tokenizer);
     return text::open_tokenizer(folder_ + "/tokenizer");
+  }
+  Config preprocessor() const override {
+    return Config::read(folder_ + "/feature_extractor/preprocessor_config.json");
   }
 
  private:
@@ -119,13 +124,16 @@ struct KnownPart {
 const std::vector<KnownPart>& known_parts() {
   static const std::vector<KnownPart> parts = {
       {"tokenizer",
-       {"CLIPTokenizer", "CLIPTokenizerFast"},
+       {"CLIPTokenizer", "CLIPTokenizerFast", "BertTokenizer", "BertTokenizerFast",
+        "XLMRobertaTokenizer", "XLMRobertaTokenizerFast", "RobertaTokenizer",
+        "RobertaTokenizerFast"},
        true,
        [](const PictureFiles& files) { files.tokenizer(); }},
       {"text_encoder",
-       {"CLIPTextModel", "CLIPTextModelWithProjection"},
+       {"CLIPTextModel", "CLIPTextModelWithProjection", "BertModel", "RobertaModel",
+        "XLMRobertaModel", "RobertaSeriesModelWithTransformation"},
        true,
-       [](const PictureFiles& files) { models::ClipText::check(files.config("text_encoder")); }},
+       [](const PictureFiles& files) { models::check_text_encoder(files.config("text_encoder")); }},
       {"unet",
        {"UNet2DConditionModel"},
        true,
@@ -135,7 +143,12 @@ const std::vector<KnownPart>& known_parts() {
        true,
        [](const PictureFiles& files) { models::vae_factor(files.config("vae")); }},
       {"scheduler", {}, true, nullptr},  // another may be chosen
-      {"safety_checker", {}, false, nullptr},
+      {"safety_checker",
+       {"StableDiffusionSafetyChecker"},
+       false,
+       [](const PictureFiles& files) {
+         check_safety_checker(files.config("safety_checker"), files.preprocessor());
+       }},
       {"feature_extractor", {}, false, nullptr},
       {"controlnet",
        {"ControlNetModel"},
@@ -152,6 +165,8 @@ std::string PictureFiles::class_of(const std::string& part) const {
     if (one.name == part) return one.class_name;
   return "";
 }
+
+Config PictureFiles::preprocessor() const { fail("{}: no feature_extractor", path()); }
 
 bool is_picture_model(const std::string& path) {
   return formats::file_exists(path + "/model_index.json") || is_single_file(path);

@@ -21,6 +21,7 @@ struct PictureFilesOptions {
   // Of a single file: a diffusers folder whose configurations, scheduler and tokenizer hold in place
   // of what can be derived.
   std::string config;
+  bool safety_checker = true;  // false: such a part counts as absent
 };
 
 struct PicturePart {
@@ -42,6 +43,8 @@ class PictureFiles {
   virtual std::unique_ptr<formats::TensorSource> weights(const std::string& part) const = 0;
   virtual models::Config scheduler() const = 0;  // a scheduler_config.json
   virtual std::unique_ptr<text::Tokenizer> tokenizer() const = 0;
+  // A preprocessor_config.json. Throws Error if there is none.
+  virtual models::Config preprocessor() const;
 
   // The class of a part, "" if there is no such part.
   std::string class_of(const std::string& part) const;

@@ -11,6 +11,7 @@ using models::Config;
 constexpr const char* kTextPart = "text_encoder";
 constexpr const char* kUnetPart = "unet";
 constexpr const char* kVaePart = "vae";
+constexpr const char* kCheckerPart = "safety_checker";
 
 }  // namespace
 
@@ -28,6 +29,7 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   for (const char* part : {kTextPart, kUnetPart}) loras_.merged(files_->weights(part), part);
   files_->weights(kVaePart);  // it is there
+  if (!files_->class_of(kCheckerPart).empty()) files_->weights(kCheckerPart);
   controlnets_.resize(options.controlnets.size());
   for (const std::string& net : options.controlnets)
     nets_.push_back(open_controlnet(net, options.files, unet));
@@ -40,9 +42,9 @@ std::unique_ptr<Scheduler> PictureModel::scheduler(const std::string& name) cons
                       : make_scheduler(name, config.json(), config.file());
 }
 
-const models::ClipText& PictureModel::text_encoder() {
+const models::TextEncoder& PictureModel::text_encoder() {
   if (!text_encoder_) {
-    text_encoder_ = std::make_unique<models::ClipText>(
+    text_encoder_ = models::make_text_encoder(
         files_->config(kTextPart), *loras_.merged(files_->weights(kTextPart), kTextPart), load_);
   }
   return *text_encoder_;
@@ -81,6 +83,14 @@ const models::Vae& PictureModel::vae(bool encoder) {
   return *vae_;
 }
 
+const SafetyChecker* PictureModel::safety_checker() {
+  if (!safety_checker_ && !files_->class_of(kCheckerPart).empty())
+    safety_checker_ = std::make_unique<SafetyChecker>(files_->config(kCheckerPart),
+                                                      *files_->weights(kCheckerPart),
+                                                      files_->preprocessor(), load_);
+  return safety_checker_.get();
+}
+
 void PictureModel::text_done() {
   if (!options_.low_memory) return;
   text_encoder_.reset();
@@ -91,6 +101,10 @@ void PictureModel::denoising_done() {
   if (!options_.low_memory) return;
   unet_.reset();
   for (auto& net : controlnets_) net.reset();
+}
+
+void PictureModel::checking_done() {
+  if (options_.low_memory) safety_checker_.reset();
 }
 
 }  // namespace sumi::diffusion

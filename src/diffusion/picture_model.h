@@ -8,11 +8,12 @@
 #include "diffusion/lora.h"
 #include "diffusion/picture_files.h"
 #include "diffusion/prompt.h"
+#include "diffusion/safety_checker.h"
 #include "diffusion/scheduler.h"
 #include "models/diffusion/controlnet.h"
 #include "models/diffusion/unet.h"
 #include "models/diffusion/vae.h"
-#include "models/encoders/clip.h"
+#include "models/encoders/text_encoder.h"
 #include "text/tokenizer.h"
 
 namespace sumi::diffusion {
@@ -41,19 +42,19 @@ class PictureModel {
   int64_t default_size() const { return sample_size_ * factor_; }
   // The folder's scheduler, or the one of that name (see scheduler_names()) with its configuration.
   std::unique_ptr<Scheduler> scheduler(const std::string& name = "") const;
-  // Whether the folder has a safety checker, which Sumi does not run.
-  bool has_safety_checker() const { return !files_->class_of("safety_checker").empty(); }
 
-  const models::ClipText& text_encoder();
+  const models::TextEncoder& text_encoder();
   const Concepts& concepts();
   const models::UNet& unet();
   const models::ControlNet& controlnet(size_t index);
   // With `encoder`, what was loaded without one is loaded again.
   const models::Vae& vae(bool encoder);
+  const SafetyChecker* safety_checker();  // null if there is none
 
   // With low_memory: give up what the next stages do not need.
   void text_done();
   void denoising_done();
+  void checking_done();
 
  private:
   PictureModelOptions options_;
@@ -66,10 +67,11 @@ class PictureModel {
   bool vae_has_encoder_ = false, concepts_read_ = false;
   Concepts concepts_;
   std::unique_ptr<text::Tokenizer> tokenizer_;
-  std::unique_ptr<models::ClipText> text_encoder_;
+  std::unique_ptr<models::TextEncoder> text_encoder_;
   std::unique_ptr<models::UNet> unet_;
   std::vector<std::unique_ptr<models::ControlNet>> controlnets_;
   std::unique_ptr<models::Vae> vae_;
+  std::unique_ptr<SafetyChecker> safety_checker_;
 };
 
 }  // namespace sumi::diffusion

@@ -155,9 +155,12 @@ void check_request(const PictureModel& model, PictureRequest& request) {
 
 TextStates encode_text(PictureModel& model, const PictureRequest& request) {
   const tensor::NoGrad no_grad;
-  const models::ClipText& encoder = model.text_encoder();
+  const models::TextEncoder& encoder = model.text_encoder();
+  const int64_t most = model.tokenizer().max_length;
+  const int64_t length =
+      most > 0 ? std::min(most, encoder.max_positions()) : encoder.max_positions();
   const auto tokens = [&](const std::string& prompt, int64_t chunks) {
-    return tokenize_prompt(model.tokenizer(), prompt, encoder.max_positions(),
+    return tokenize_prompt(model.tokenizer(), prompt, length,
                            encoder.vocab_size(), chunks, model.concepts());
   };
   PromptTokens text = tokens(request.prompt, 1), negative;
@@ -256,6 +259,12 @@ Picture make_picture(PictureModel& model, const PictureRequest& request, const T
   model.denoising_done();
   picture.image = decode_latents(model, picture.latents, request.tiled);
   lap(&seconds->decode);
+  if (const SafetyChecker* checker = model.safety_checker()) {
+    picture.flagged = checker->check(picture.image).flagged;
+    if (picture.flagged) std::fill(picture.image.pixels.begin(), picture.image.pixels.end(), 0);
+    model.checking_done();
+    lap(&seconds->check);
+  }
   return picture;
 }
 

@@ -52,11 +52,12 @@ DenoiseJob prepare(PictureModel& model, const PictureRequest& request, const Tex
 formats::Image decode_latents(PictureModel& model, const Tensor& latents, bool tiled);
 
 struct Seconds {
-  double text = 0, prepare = 0, denoise = 0, decode = 0;
+  double text = 0, prepare = 0, denoise = 0, decode = 0, check = 0;
   size_t network_calls = 0;
 };
 struct Picture {
   formats::Image image;
+  bool flagged = false;  // by the safety checker: the image is black
   Tensor latents;  // [1, C, h, w]
 };
 // All stages but the text, for one seed. Adds to `seconds`.

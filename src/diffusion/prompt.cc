@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "diffusion/layout.h"
 
 namespace sumi::diffusion {
 
@@ -162,9 +163,14 @@ std::vector<PromptPart> parse_weights(const std::string& prompt) {
 PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string& prompt,
                              int64_t length, int64_t vocab_size, int64_t min_chunks,
                              const Concepts& concepts) {
-  const int32_t begin = required_id(tokenizer.bos_id, "start", vocab_size),
-                end = required_id(tokenizer.eos_id, "end", vocab_size),
-                padding = required_id(tokenizer.pad_id ? tokenizer.pad_id : tokenizer.eos_id,
+  std::optional<int32_t> first_id = tokenizer.bos_id, last_id = tokenizer.eos_id;
+  if (!first_id || !last_id) {  // BERT's [CLS] and [SEP]
+    const std::vector<int32_t> around = tokenizer.encode("");
+    if (around.size() == 2) first_id = around[0], last_id = around[1];
+  }
+  const int32_t begin = required_id(first_id, "start", vocab_size),
+                end = required_id(last_id, "end", vocab_size),
+                padding = required_id(tokenizer.pad_id ? tokenizer.pad_id : last_id,
                                       "padding", vocab_size);
   if (length < 3) fail("the text encoder reads {} tokens, expected 3 or more", length);
   PromptTokens tokens;
@@ -185,25 +191,32 @@ PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string
     for (int64_t i = first; i < last; ++i)
       push(rows.rows[static_cast<size_t>(i)].id, rows.rows[static_cast<size_t>(i)].weight);
     push(end, 1);
+    tokens.lengths.push_back(static_cast<int64_t>(tokens.ids.size()) - chunk * length);
     while (static_cast<int64_t>(tokens.ids.size()) < (chunk + 1) * length) push(padding, 1);
   }
   return tokens;
 }
 
-Tensor encode_prompt(const models::ClipText& encoder, const PromptTokens& tokens,
+Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
                      int64_t clip_skip) {
-  const int64_t count = static_cast<int64_t>(tokens.ids.size()), width = encoder.hidden_size();
+  const int64_t count = static_cast<int64_t>(tokens.ids.size());
   std::vector<int32_t> ids = tokens.ids;
   for (int32_t& id : ids) id = std::max(id, 0);
-  const Tensor batch = Tensor::from_ids(ids, {tokens.chunks, count / tokens.chunks});
-  Tensor embeddings = encoder.token_embeddings(batch);
+  const int64_t length = count / tokens.chunks, hidden = encoder.hidden_size();
+  Tensor embeddings =
+      encoder.token_embeddings(Tensor::from_ids(ids, {tokens.chunks, length}));
   for (int64_t i = 0; i < count; ++i) {
     const int32_t id = tokens.ids[static_cast<size_t>(i)];
     if (id >= 0) continue;
-    std::memcpy(embeddings.f32() + i * width, tokens.vectors[static_cast<size_t>(-1 - id)].f32(),
-                static_cast<size_t>(width) * sizeof(float));
+    std::memcpy(embeddings.f32() + i * hidden, tokens.vectors[static_cast<size_t>(-1 - id)].f32(),
+                static_cast<size_t>(hidden) * sizeof(float));
   }
-  Tensor states = encoder.hidden_states_of(embeddings, clip_skip);
+  std::vector<Tensor> chunks;
+  for (int64_t chunk = 0; chunk < tokens.chunks; ++chunk)
+    chunks.push_back(encoder.states(embeddings.rows(chunk, 1),
+                                    tokens.lengths[static_cast<size_t>(chunk)], clip_skip));
+  const int64_t width = encoder.output_size();
+  Tensor states = concat_first(chunks);
   if (tokens.weighted) {
     const double before = mean_of(states);
     for (int64_t i = 0; i < count; ++i)

@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "models/encoders/clip.h"
+#include "models/encoders/text_encoder.h"
 #include "text/tokenizer.h"
 
 namespace sumi::diffusion {
@@ -36,6 +36,7 @@ void read_concept(const std::string& path, const std::string& word, int64_t hidd
 
 struct PromptTokens {
   int64_t chunks = 0;
+  std::vector<int64_t> lengths;  // of each chunk, padding left out
   std::vector<int32_t> ids;    // [chunks * length]; -1 - i: vector i of `vectors`
   std::vector<float> weights;  // of each
   std::vector<Tensor> vectors;  // [C] each
@@ -48,8 +49,8 @@ PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string
                              int64_t length, int64_t vocab_size, int64_t min_chunks = 1,
                              const Concepts& concepts = {});
 
-// [1, chunks * length, C].
-Tensor encode_prompt(const models::ClipText& encoder, const PromptTokens& tokens,
+// [1, chunks * length, the encoder's output_size].
+Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
                      int64_t clip_skip = 0);
 
 }  // namespace sumi::diffusion

@@ -60,6 +60,7 @@ class Tokenizer {
       end_ids;  // all that end a generation (end of text, end of turn), eos_id included
   std::string chat_template;  // Jinja source, empty if the files have none
   bool adds_bos = false;      // encode(add_special) puts bos_id first
+  int64_t max_length = 0;     // model_max_length of tokenizer_config.json; 0: none
 };
 
 // A folder with tokenizer.json, or else the files of a vocabulary that text/plain_files.h knows, and,

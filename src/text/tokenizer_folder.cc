@@ -228,6 +228,11 @@ std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
     tokenizer->eos_id = tokenizer->end_ids.front();
   }
 
+  // Files without a limit have 1e30 there.
+  if (const Json* length = find_field(config, "model_max_length"))
+    if (length->is_number() && length->get<double>() >= 1 && length->get<double>() < 1e9)
+      tokenizer->max_length = length->get<int64_t>();
+
   const std::string jinja_name = (base / "chat_template.jinja").string();
   tokenizer->chat_template = formats::file_exists(jinja_name)
                                  ? formats::read_text_file(jinja_name)

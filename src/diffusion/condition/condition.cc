@@ -154,4 +154,22 @@ Image palette(const Image& image, int block) {
                          Resample::nearest);
 }
 
+const std::vector<std::string>& condition_kinds() {
+  static const std::vector<std::string> kinds = {"canny",   "softedge", "lineart", "scribble",
+                                                 "tile",    "palette",  "blur"};
+  return kinds;
+}
+
+formats::Image condition_picture(const std::string& kind, const formats::Image& image,
+                                 const ConditionSettings& settings) {
+  if (kind == "canny") return canny(image, settings.canny);
+  if (kind == "softedge") return soft_edges(image, settings.sigma.value_or(1.5));
+  if (kind == "lineart") return line_art(image, settings.sigma.value_or(6));
+  if (kind == "scribble") return scribble(image, settings.sigma.value_or(3));
+  if (kind == "tile") return tile(image, settings.block.value_or(8));
+  if (kind == "palette") return palette(image, settings.block.value_or(64));
+  if (kind == "blur") return gaussian_blur(image, settings.sigma.value_or(8));
+  fail("condition {}: expected {}", kind, fmt::join(condition_kinds(), ", "));
+}
+
 }  // namespace sumi::diffusion

@@ -1,6 +1,7 @@
 // Pictures that guide ControlNets, made from a picture by classical means, without a model.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,5 +41,16 @@ formats::Image tile(const formats::Image& image, int block = 8);
 
 // Coloured squares: bicubically reduced by `block`, then each pixel a square.
 formats::Image palette(const formats::Image& image, int block = 64);
+
+// Any of them by name, with its own settings; those that are not set keep their defaults.
+struct ConditionSettings {
+  CannyOptions canny;
+  std::optional<double> sigma;
+  std::optional<int> block;
+};
+const std::vector<std::string>& condition_kinds();
+// Throws Error on another kind.
+formats::Image condition_picture(const std::string& kind, const formats::Image& image,
+                                 const ConditionSettings& settings = {});
 
 }  // namespace sumi::diffusion

@@ -212,7 +212,8 @@ Prefix Decoder::shared_prefix(const Tensor& ids) const {
   return prefix;
 }
 
-Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers) const {
+Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers,
+                                 const Padding& padding) const {
   if (embeddings.dim() != 3 || embeddings.size(2) != spec_.embedding_width())
     fail("hidden states: embeddings of shape {}, expected [B, T, {}]",
          tensor::shape_string(embeddings.shape()), spec_.embedding_width());
@@ -220,7 +221,16 @@ Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers) const
   const int64_t length = embeddings.size(1);
   if (length < 1 || length > spec_.max_positions)
     fail("a sequence of {} tokens: the model's context is {}", length, spec_.max_positions);
-  const Tensor x = hidden(embeddings, step_for(0, length, length, {}), layers);
+  Step step = step_for(0, length, length, {});
+  if (padding.begin > 0) {
+    if (spec_.causal || padding.begin > length)
+      fail("hidden states: padding from {} on in {} tokens of {} model", padding.begin, length,
+           spec_.causal ? "a causal" : "an encoder's");
+    if (!padding.seen) step.seen = padding.begin;
+    for (int64_t t = padding.begin; t < length && spec_.position_offset > 0; ++t)
+      step.positions.data<int32_t>()[t] = -1;
+  }
+  const Tensor x = hidden(embeddings, step, layers);
   return final_norm_.defined() ? final_norm_(x) : x;
 }
 
@@ -334,6 +344,11 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
     y = ops::cached_attention(q.view({length, heads, dim}), cache, options);
   } else {
     options.first_keys = step.first_keys;
+    if (step.seen > 0) {  // no key by its place, those of the prefix to all
+      options.causal = true;
+      options.query_offset = -length;
+      options.prefix = step.seen;
+    }
     y = ops::attention(q, k, v, options);
   }
   return layer.attention_output(ops::reshape(y, {batch, length, heads * dim}));

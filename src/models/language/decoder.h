@@ -17,6 +17,12 @@ struct Prefix {
   int64_t mask = 0;    // where mask_id stands in it
 };
 
+// Where padding begins in texts of equal length, of an encoder.
+struct Padding {
+  int64_t begin = 0;  // 0: there is none
+  bool seen = true;   // tokens attend to it
+};
+
 // Keys and values of one sequence, one cache per layer.
 class DecoderState : public DecodeState {
  public:
@@ -67,7 +73,9 @@ class Decoder : public LanguageModel {
   // ids [B, T] i32 -> [B, T, C], the embedding of the tokens alone.
   Tensor token_embeddings(const Tensor& ids) const;
   // Such embeddings [B, T, C] -> [B, T, C] after the first `layers` layers and the final norm.
-  Tensor hidden_states_of(const Tensor& embeddings, int64_t layers) const;
+  // Padding of a model that counts positions from its padding id on (RoBERTa) has that position.
+  Tensor hidden_states_of(const Tensor& embeddings, int64_t layers,
+                          const Padding& padding = {}) const;
   bool continues_text() const override { return spec_.causal; }
 
   // A weight that the file keeps as [in, out] is here [out, in], and interleaved or permuted rows
@@ -102,6 +110,7 @@ class Decoder : public LanguageModel {
     Tensor second_places;  // [T] i32: positions after the prefix, if there is one
     Prefix prefix;
     Tensor first_keys;     // [B, T] i32, or undefined (AttentionOptions)
+    int64_t seen = 0;      // of an encoder: only keys before this one; 0: all
     bool checkpoint = false;  // blocks are computed again for the backward
     ops::RopeFrequencies frequencies,
         local_frequencies;          // of this call; local: of layers with a window, or empty
