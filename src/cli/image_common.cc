@@ -87,6 +87,9 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   one(verb.add_option("--strength", flags.strength,
                       "How much of --image is made anew, 0 to 1 (default: 0.8, with a mask 1)"))
       ->check(in_range(0.0, 1.0));
+  one(verb.add_option("--noise-level", flags.noise_level,
+                      "Noise on --image before a model enlarges it")
+          ->capture_default_str());
   text("--mask", flags.mask, "White where --image is made anew", "FILE");
   const auto many = [&](const char* name, auto& values, const char* help, const char* type) {
     return verb.add_option(name, values, help)->type_name(type)->expected(1)->multi_option_policy(
@@ -151,6 +154,7 @@ diffusion::PictureRequest picture_request(const ImageFlags& flags) {
   request.guidance_scale = flags.guidance_scale;
   request.guidance_rescale = flags.guidance_rescale;
   request.clip_skip = flags.clip_skip;
+  request.noise_level = flags.noise_level;
   request.scheduler = flags.scheduler;
   request.eta = flags.eta;
   request.strength = flags.strength ? *flags.strength : flags.mask.empty() ? 0.8 : 1.0;

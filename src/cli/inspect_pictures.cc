@@ -43,8 +43,8 @@ std::string problem_of(const Read& read) {
 PartSummary summarize_part(const diffusion::PictureFiles& files,
                            const diffusion::PicturePart& part) {
   PartSummary summary{part, problem_of([&] { diffusion::check_part(files, part); }), nullptr, {}};
-  if (part.name == "tokenizer" || part.name == "scheduler" || part.name == "feature_extractor")
-    return summary;
+  for (const char* file : {"tokenizer", "scheduler", "low_res_scheduler", "feature_extractor"})
+    if (part.name == file) return summary;
   const std::string problem = problem_of([&] { summary.weights = files.weights(part.name); });
   if (summary.unsupported.empty()) summary.unsupported = problem;
   if (summary.weights) summary.counts = count_dtypes(*summary.weights);
@@ -53,7 +53,7 @@ PartSummary summarize_part(const diffusion::PictureFiles& files,
 
 void read_scheduler(const diffusion::PictureFiles& files, PictureSummary& summary) {
   summary.scheduler_problem = problem_of([&] {
-    const models::Config config = files.scheduler();
+    const models::Config config = files.scheduler("scheduler");
     summary.scheduler = {{"class", config.get_string("_class_name", "unknown")},
                          {"prediction_type", config.get_string("prediction_type", "epsilon")},
                          {"num_train_timesteps", config.get_int("num_train_timesteps", 1000)}};

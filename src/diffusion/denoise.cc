@@ -54,6 +54,7 @@ class Denoiser {
     if (job.inpainting.masked_latents.defined())
       extra_ = concat_channels(
           {to_nhwc(job.inpainting.mask), to_nhwc(job.inpainting.masked_latents)});
+    if (job.small.picture.defined()) extra_ = to_nhwc(job.small.picture);
   }
 
   Tensor predict(const Tensor& sample, size_t index) const {
@@ -61,6 +62,7 @@ class Denoiser {
     models::UNetInput input;
     input.timesteps = {job_.scheduler->timesteps()[index]};
     input.context = context_;
+    if (job_.small.picture.defined()) input.classes = {job_.small.noise_level};
     input.sample = guided_ ? concat_first({one, one}) : one;
     models::UNetResiduals residuals;
     const bool controlled = add_controls(input, one, index, residuals);

@@ -34,6 +34,12 @@ struct Inpainting {
   Tensor latents, noise;
 };
 
+// What an upscaler sees beside the latents.
+struct SmallPicture {
+  Tensor picture;        // [1, 3, h, w] with noise on it; undefined: no upscaling
+  float noise_level = 0;  // of that noise: the network's class
+};
+
 struct DenoiseStep {
   size_t done = 0, total = 0;  // calls of the network
   const Tensor* sample = nullptr;
@@ -47,6 +53,7 @@ struct DenoiseJob {
   Tensor sample;          // [1, C, h, w] at the level of `first_step`
   size_t first_step = 0;  // of the scheduler's timesteps
   Inpainting inpainting;
+  SmallPicture small;
   std::vector<Control> controls;
   bool guess_mode = false;  // ControlNets see the text half alone, and count less early
   std::function<void(const DenoiseStep&)> after_step;  // may be empty; may throw to stop

@@ -47,10 +47,10 @@ class FolderFiles : public PictureFiles {
   std::unique_ptr<formats::TensorSource> weights(const std::string& part) const override {
     return formats::open_weights_folder(folder_ + "/" + part, options_.variant);
   }
-  Config scheduler() const override {
-    const std::string file = folder_ + "/scheduler/scheduler_config.json";
+  Config scheduler(const std::string& part) const override {
+    const std::string file = folder_ + "/" + part + "/scheduler_config.json";
     return with_prediction_type(Config(read_scheduler_config(file), file),
-                                options_.prediction_type);
+                                part == "scheduler" ? options_.prediction_type : "");
   }
   std::unique_ptr<text::Tokenizer> tokenizer() const override {
     if (!options_.tokenizer.empty()) return open_vocabulary(options_.tokenizer);
@@ -104,7 +104,7 @@ class PartFiles : public PictureFiles {
   std::unique_ptr<formats::TensorSource> weights(const std::string&) const override {
     return formats::open_weights_folder(folder_, options_.variant);
   }
-  Config scheduler() const override { fail("{}: no scheduler", folder_); }
+  Config scheduler(const std::string&) const override { fail("{}: no scheduler", folder_); }
   std::unique_ptr<text::Tokenizer> tokenizer() const override { fail("{}: no tokenizer", folder_); }
 
  private:
@@ -143,6 +143,13 @@ const std::vector<KnownPart>& known_parts() {
        true,
        [](const PictureFiles& files) { models::vae_factor(files.config("vae")); }},
       {"scheduler", {}, true, nullptr},  // another may be chosen
+      {"low_res_scheduler",  // the x4 upscaler's, of noise on the small picture
+       {},
+       false,
+       [](const PictureFiles& files) {
+         const Config config = files.scheduler("low_res_scheduler");
+         make_scheduler(config.json(), config.file());
+       }},
       {"safety_checker",
        {"StableDiffusionSafetyChecker"},
        false,

@@ -41,7 +41,8 @@ class PictureFiles {
   virtual models::Config config(const std::string& part) const = 0;
   // Mapped; nothing is read but headers.
   virtual std::unique_ptr<formats::TensorSource> weights(const std::string& part) const = 0;
-  virtual models::Config scheduler() const = 0;  // a scheduler_config.json
+  // A scheduler_config.json: of "scheduler", or the upscaler's "low_res_scheduler".
+  virtual models::Config scheduler(const std::string& part) const = 0;
   virtual std::unique_ptr<text::Tokenizer> tokenizer() const = 0;
   // A preprocessor_config.json. Throws Error if there is none.
   virtual models::Config preprocessor() const;

@@ -11,6 +11,7 @@ using models::Config;
 constexpr const char* kTextPart = "text_encoder";
 constexpr const char* kUnetPart = "unet";
 constexpr const char* kVaePart = "vae";
+constexpr const char* kLowResPart = "low_res_scheduler";
 constexpr const char* kCheckerPart = "safety_checker";
 
 }  // namespace
@@ -37,9 +38,15 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
 }
 
 std::unique_ptr<Scheduler> PictureModel::scheduler(const std::string& name) const {
-  const Config config = files_->scheduler();
+  const Config config = files_->scheduler("scheduler");
   return name.empty() ? make_scheduler(config.json(), config.file())
                       : make_scheduler(name, config.json(), config.file());
+}
+
+std::unique_ptr<Scheduler> PictureModel::low_res_scheduler() const {
+  if (files_->class_of(kLowResPart).empty()) return nullptr;
+  const Config config = files_->scheduler(kLowResPart);
+  return make_scheduler(config.json(), config.file());
 }
 
 const models::TextEncoder& PictureModel::text_encoder() {

@@ -43,6 +43,9 @@ class PictureModel {
   // The folder's scheduler, or the one of that name (see scheduler_names()) with its configuration.
   std::unique_ptr<Scheduler> scheduler(const std::string& name = "") const;
 
+  // Of an upscaler, for the noise on the small picture; null for others.
+  std::unique_ptr<Scheduler> low_res_scheduler() const;
+
   const models::TextEncoder& text_encoder();
   const Concepts& concepts();
   const models::UNet& unet();

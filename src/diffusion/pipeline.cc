@@ -14,6 +14,8 @@ namespace sumi::diffusion {
 namespace {
 
 constexpr int64_t kLargestSide = 8192;
+constexpr int64_t kTrainingSteps = 1000;  // of all published models
+constexpr int64_t kPictureChannels = 3;
 constexpr int64_t kMaskedChannels = 5;  // a mask and the masked picture's latents
 
 bool guided(const PictureRequest& request) { return request.guidance_scale > 1; }
@@ -84,6 +86,45 @@ bool sees_mask(const PictureModel& model) {
   return model.unet_config().in_channels == model.unet_config().out_channels + kMaskedChannels;
 }
 
+bool upscales(const PictureModel& model) {
+  return model.unet_config().in_channels == model.unet_config().out_channels + kPictureChannels &&
+         model.low_res_scheduler() != nullptr;
+}
+
+// An upscaler's picture is a latent for each of its pixels.
+void check_upscaling(const PictureModel& model, PictureRequest& request) {
+  const models::UNetConfig& unet = model.unet_config();
+  if (!request.image) fail("{}: this model enlarges a picture; give --image", unet.file);
+  if (request.mask) fail("--mask: not with a model that enlarges pictures");
+  if (!request.controls.empty()) fail("--controlnet: not with a model that enlarges pictures");
+  if (request.noise_level < 0 || request.noise_level >= unet.class_count)
+    fail("--noise-level is {}: expected 0 to {}", request.noise_level, unet.class_count - 1);
+  const int64_t factor = model.factor();
+  if (request.width == 0) request.width = fitting(request.image->width, factor) * factor;
+  if (request.height == 0) request.height = fitting(request.image->height, factor) * factor;
+}
+
+// The small picture with noise of the level that was asked for, drawn first of all noise.
+SmallPicture small_picture(const PictureModel& model, const PictureRequest& request,
+                           base::Generator& generator) {
+  const std::unique_ptr<Scheduler> scheduler = model.low_res_scheduler();
+  const int64_t height = request.height / model.factor(), width = request.width / model.factor();
+  formats::Image image = *request.image;
+  if (image.width != width || image.height != height)
+    image = formats::resize(image, static_cast<int>(width), static_cast<int>(height),
+                            formats::Resample::bicubic);
+  scheduler->set_timesteps(kTrainingSteps);
+  const std::vector<float>& steps = scheduler->timesteps();
+  const auto level = static_cast<float>(request.noise_level);
+  const auto found = std::find(steps.begin(), steps.end(), level);
+  if (found == steps.end())
+    fail("--noise-level {}: low_res_scheduler has no such step", request.noise_level);
+  const Tensor picture = to_nchw(from_image(image, true));
+  return {scheduler->add_noise(picture, randn(generator, picture.shape()),
+                               static_cast<size_t>(found - steps.begin())),
+          level};
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -93,6 +134,8 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 void check_request(const PictureModel& model, PictureRequest& request) {
   const int64_t unit = std::max<int64_t>(8, model.factor());
   if (request.mask && !request.image) fail("--mask: expected --image beside it");
+  const bool enlarges = upscales(model);
+  if (enlarges) check_upscaling(model, request);
   if (request.image) {
     if (request.width == 0) request.width = fitting(request.image->width, unit);
     if (request.height == 0) request.height = fitting(request.image->height, unit);
@@ -120,16 +163,18 @@ void check_request(const PictureModel& model, PictureRequest& request) {
   if (sees_mask(model) && !request.mask)
     fail("{}: in_channels is {}: this model inpaints; give --image and --mask", unet.file,
          unet.in_channels);
-  if (!sees_mask(model) && unet.in_channels != unet.out_channels)
-    fail("{}: in_channels is {}, out_channels {}: expected equal numbers, or {} for inpainting",
-         unet.file, unet.in_channels, unet.out_channels, unet.out_channels + kMaskedChannels);
+  if (!sees_mask(model) && !enlarges && unet.in_channels != unet.out_channels)
+    fail("{}: in_channels is {}, out_channels {}: expected equal numbers, {} for inpainting, or {} "
+         "for an upscaler (with low_res_scheduler)",
+         unet.file, unet.in_channels, unet.out_channels, unet.out_channels + kMaskedChannels,
+         unet.out_channels + kPictureChannels);
   if (request.init_latents.defined()) {
     const Shape expected = {1, unet.out_channels, request.height / model.factor(),
                             request.width / model.factor()};
     if (request.init_latents.dtype() != DType::f32 || request.init_latents.shape() != expected)
       fail("--init-latents: {} {}, expected f32 {}", dtype_name(request.init_latents.dtype()),
            tensor::shape_string(request.init_latents.shape()), tensor::shape_string(expected));
-    if (request.image && !(request.mask && request.strength == 1))
+    if (request.image && !enlarges && !(request.mask && request.strength == 1))
       fail("--init-latents: not with --image, whose picture is where the latents begin");
   }
   if (request.controls.size() != model.controlnet_count())
@@ -147,7 +192,7 @@ void check_request(const PictureModel& model, PictureRequest& request) {
   check_range("--guidance-scale", request.guidance_scale, 0, 1000);
   check_range("--guidance-rescale", request.guidance_rescale, 0, 1);
   check_range("--strength", request.strength, 0, 1);
-  if (request.image && static_cast<int64_t>(static_cast<double>(request.steps) * request.strength) < 1)
+  if (request.image && !enlarges && static_cast<int64_t>(static_cast<double>(request.steps) * request.strength) < 1)
     fail("--strength {} of {} steps leaves no step; expected more of either", request.strength,
          request.steps);
   model.scheduler(request.scheduler)->set_timesteps(request.steps);
@@ -189,6 +234,13 @@ DenoiseJob prepare(PictureModel& model, const PictureRequest& request, const Tex
   const int64_t height = request.height / model.factor(), width = request.width / model.factor();
   const Shape shape = {1, model.unet_config().out_channels, height, width};
   Tensor picture, latents;
+  if (upscales(model)) {
+    job.small = small_picture(model, request, generator);
+    const Tensor noise =
+        request.init_latents.defined() ? request.init_latents : randn(generator, shape);
+    job.sample = scaled(noise, scheduler.init_noise_sigma());
+    return job;
+  }
   if (request.image) {
     picture = from_image(fitted(*request.image, request), true);
     const auto kept = std::min(

@@ -28,6 +28,7 @@ struct PictureRequest {
   double eta = 0;         // DDIM's
   std::optional<formats::Image> image, mask;  // the mask is white where the picture is made anew
   double strength = 0.8;  // how much of the picture is made anew: 0 to 1
+  int64_t noise_level = 20;  // on the picture that an upscaler is given
   Tensor init_latents;    // [1, C, h, w] noise in place of the seed's; may be undefined
   std::vector<ControlRequest> controls;  // one for each of the model's ControlNets
   bool guess_mode = false;

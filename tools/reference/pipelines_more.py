@@ -2,6 +2,7 @@
 
 taiyi: BERT as text encoder. alt, alt_pre: AltDiffusion's XLM-R with both forms of its transformation.
 checked: a safety checker, which holds one of two pictures back; expected.safetensors has its scores for inputs/picture.png.
+upscaler: the x4 upscaler's shape.
 cases.json and expected.safetensors are as in tests/data/pipelines. Usage: python tools/reference/pipelines_more.py
 """
 import json
@@ -166,6 +167,39 @@ def safety_checker(cases, unet, vae, encoder, clip_tokenizer):
     cases.expected["checked.concepts"] = (concepts - checker.concept_embeds_weights + adjustment).detach()
 
 
+def upscaler(cases, encoder, tokenizer):
+    config = {**base.scheduler("v_prediction"), "_class_name": "DDIMScheduler"}
+    low = dict(_class_name="DDPMScheduler", beta_end=0.02, beta_schedule="scaled_linear", beta_start=0.0001, clip_sample=True,
+               num_train_timesteps=1000, prediction_type="epsilon", trained_betas=None, variance_type="fixed_small")
+    path = folder("upscaler", dict(pipeline="StableDiffusionUpscalePipeline", text_encoder=["transformers", "CLIPTextModel"],
+                                   tokenizer=["transformers", "CLIPTokenizer"], low_res_scheduler=["diffusers", "DDPMScheduler"]),
+                  config, dict(text_encoder="text_encoder", tokenizer="tokenizer"))
+    base.write_json(path / "low_res_scheduler" / "scheduler_config.json", low)
+    settings = json.loads((SHARED / "unet" / "config.json").read_text())
+    settings.update(in_channels=7, num_class_embeds=50, only_cross_attention=[True, False], block_out_channels=[8, 8])
+    unet = diffusers.UNet2DConditionModel.from_config(settings).eval()
+    vae_reference.randomize(unet, 1.0)
+    save(path / "unet", unet, settings, FILES["unet"])
+    settings = json.loads((SHARED / "vae" / "config.json").read_text())
+    settings.update(block_out_channels=[4, 4, 8], down_block_types=["DownEncoderBlock2D"] * 3,
+                    up_block_types=["UpDecoderBlock2D"] * 3, scaling_factor=0.08333)
+    vae = diffusers.AutoencoderKL.from_config(settings).eval()
+    vae_reference.randomize(vae)
+    with torch.no_grad():  # few colours that are cut
+        vae.decoder.conv_out.weight.mul_(0.5)
+    save(path / "vae", vae, settings, FILES["vae"])
+    pipe = diffusers.StableDiffusionUpscalePipeline(
+        vae=vae, text_encoder=encoder, tokenizer=tokenizer, unet=unet, low_res_scheduler=diffusers.DDPMScheduler.from_config(low),
+        scheduler=diffusers.DDIMScheduler.from_config(config))
+    pipe.set_progress_bar_config(disable=True)
+    from PIL import Image
+    picture = Image.open(base.INPUTS / "picture.png").convert("RGB").crop((0, 0, 18, 25))  # no multiples of 4
+    picture.save(OUT / "small.png")
+    cases.add("upscaler", "upscaler", pipe, ["--image", "small.png"], dict(image=picture))
+    cases.add("upscaler_level", "upscaler", pipe, ["--image", "small.png", "--noise-level", "40"],
+              dict(image=picture, noise_level=40), guidance=1.0)
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
@@ -180,6 +214,7 @@ def main():
     encoder.load_state_dict({n if n in names else n.removeprefix("text_model."): t for n, t in weights.items()}, strict=True)
     clip_tokenizer = transformers.CLIPTokenizer.from_pretrained(SHARED / "tokenizer")
     safety_checker(cases, unet, vae, encoder.float(), clip_tokenizer)
+    upscaler(cases, encoder, clip_tokenizer)
     base.write_json(OUT / "cases.json", cases.cases)
     save_file(cases.expected, OUT / "expected.safetensors")
 

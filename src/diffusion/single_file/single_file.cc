@@ -87,7 +87,7 @@ class SingleFile : public PictureFiles {
                                  : clip_names(clip_));
   }
 
-  Config scheduler() const override {
+  Config scheduler(const std::string&) const override {
     if (options_.config.empty())
       return Config(scheduler_config_of(prediction_type_), path_ + ": scheduler");
     const std::string file = options_.config + "/scheduler/scheduler_config.json";
@@ -155,7 +155,7 @@ class SingleControlNet : public PictureFiles {
   std::unique_ptr<formats::TensorSource> weights(const std::string&) const override {
     return std::make_unique<RenamedTensors>(file_, controlnet_names(net_));
   }
-  Config scheduler() const override { fail("{}: no scheduler", path_); }
+  Config scheduler(const std::string&) const override { fail("{}: no scheduler", path_); }
   std::unique_ptr<text::Tokenizer> tokenizer() const override { fail("{}: no tokenizer", path_); }
 
  private:
