@@ -43,7 +43,8 @@ std::string problem_of(const Read& read) {
 PartSummary summarize_part(const diffusion::PictureFiles& files,
                            const diffusion::PicturePart& part) {
   PartSummary summary{part, problem_of([&] { diffusion::check_part(files, part); }), nullptr, {}};
-  for (const char* file : {"tokenizer", "scheduler", "low_res_scheduler", "feature_extractor"})
+  for (const char* file :
+       {"tokenizer", "tokenizer_2", "scheduler", "low_res_scheduler", "feature_extractor"})
     if (part.name == file) return summary;
   const std::string problem = problem_of([&] { summary.weights = files.weights(part.name); });
   if (summary.unsupported.empty()) summary.unsupported = problem;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "diffusion/layout.h"
+#include "ops/picture.h"
 #include "tensor/autograd.h"
 
 namespace sumi::diffusion {
@@ -51,6 +52,18 @@ class Denoiser {
   explicit Denoiser(const DenoiseJob& job) : job_(job), guided_(job.guidance.negative.defined()) {
     context_ = guided_ ? concat_first({job.guidance.negative, job.guidance.text})
                        : job.guidance.text;
+    // arXiv:2310.04378: sinusoids of the guidance scale join those of the time.
+    if (const int64_t width = job.unet->config().time_condition_dim; width > 0)
+      time_condition_ = ops::timestep_embedding(
+          {(job.guidance.scale - 1) * 1000},
+          {.dim = width, .flip_sin_to_cos = false, .freq_shift = 1});
+    if (job.guidance.pooled.defined()) {
+      pooled_ = guided_ ? concat_first({job.guidance.negative_pooled, job.guidance.pooled})
+                        : job.guidance.pooled;
+      for (int64_t i = 0; i < pooled_.size(0); ++i)
+        time_ids_.insert(time_ids_.end(), job.guidance.time_ids.begin(),
+                         job.guidance.time_ids.end());
+    }
     if (job.inpainting.masked_latents.defined())
       extra_ = concat_channels(
           {to_nhwc(job.inpainting.mask), to_nhwc(job.inpainting.masked_latents)});
@@ -62,6 +75,9 @@ class Denoiser {
     models::UNetInput input;
     input.timesteps = {job_.scheduler->timesteps()[index]};
     input.context = context_;
+    input.time_condition = time_condition_;
+    input.pooled_text = pooled_;
+    input.time_ids = time_ids_;
     if (job_.small.picture.defined()) input.classes = {job_.small.noise_level};
     input.sample = guided_ ? concat_first({one, one}) : one;
     models::UNetResiduals residuals;
@@ -84,9 +100,12 @@ class Denoiser {
   bool add_controls(models::UNetInput input, const Tensor& one, size_t index,
                     models::UNetResiduals& sum) const {
     const bool half = job_.guess_mode && guided_;
+    input.time_condition = {};  // ControlNets are not told the guidance scale
     if (half) {
       input.sample = one;
       input.context = job_.guidance.text;
+      input.pooled_text = job_.guidance.pooled;
+      input.time_ids = job_.guidance.time_ids;
     }
     bool any = false;
     for (const Control& control : job_.controls) {
@@ -110,7 +129,8 @@ class Denoiser {
 
   const DenoiseJob& job_;
   bool guided_;
-  Tensor context_, extra_;
+  Tensor context_, pooled_, extra_, time_condition_;
+  std::vector<float> time_ids_;
 };
 
 }  // namespace

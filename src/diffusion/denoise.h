@@ -13,8 +13,11 @@
 namespace sumi::diffusion {
 
 struct Guidance {
-  Tensor text, negative;  // [1, T, C]; negative: undefined if the scale is not above 1
+  // [1, T, C]; negative: undefined if the scale is not above 1, or the network knows it
+  Tensor text, negative;
   float scale = 7.5f;     // arXiv:2207.12598
+  Tensor pooled, negative_pooled;  // [1, P] of Stable Diffusion XL; undefined for others
+  std::vector<float> time_ids;     // XL: size, corner, size of the picture
   float rescale = 0;      // how much of the text half's spread to restore, arXiv:2305.08891
 };
 

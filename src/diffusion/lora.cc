@@ -49,8 +49,10 @@ bool parse_name(std::string name, std::string* layer, Kind* kind) {
   if (const size_t at = name.find(".processor."); at != std::string::npos)
     name.replace(at, 11, strip_end(name, "to_out") ? ".to_out.0" : ".");
   static const std::pair<const char*, const char*> kParts[] = {
-      {"lora_unet_", "unet/"},  {"lora_te1_", "text_encoder/"}, {"lora_te_", "text_encoder/"},
-      {"unet.", "unet/"},       {"text_encoder.", "text_encoder/"}};
+      {"lora_unet_", "unet/"},         {"lora_te1_", "text_encoder/"},
+      {"lora_te2_", "text_encoder_2/"}, {"lora_te_", "text_encoder/"},
+      {"unet.", "unet/"},              {"text_encoder.", "text_encoder/"},
+      {"text_encoder_2.", "text_encoder_2/"}};
   for (const auto& [prefix, part] : kParts)
     if (starts(name, prefix)) {
       *layer = part + with_underscores(name.substr(std::string(prefix).size()));

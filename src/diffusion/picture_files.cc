@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "base/error.h"
 #include "diffusion/safety_checker.h"
@@ -28,6 +29,7 @@ class FolderFiles : public PictureFiles {
     if (!index.is_object()) fail("{}: expected an object", file);
     pipeline_ = formats::optional_string(index, "_class_name", "unknown", file);
     for (const auto& [name, value] : index.items()) {
+      if (value.is_boolean()) flags_[name] = value.get<bool>();
       if (!value.is_array()) continue;  // settings of the pipeline
       if (value.size() != 2 || !(value[1].is_string() || value[1].is_null()))
         fail("{}: {}: expected a library and a class", file, name);
@@ -52,9 +54,13 @@ class FolderFiles : public PictureFiles {
     return with_prediction_type(Config(read_scheduler_config(file), file),
                                 part == "scheduler" ? options_.prediction_type : "");
   }
-  std::unique_ptr<text::Tokenizer> tokenizer() const override {
+  std::unique_ptr<text::Tokenizer> tokenizer(const std::string& part) const override {
     if (!options_.tokenizer.empty()) return open_vocabulary(options_.tokenizer);
-    return text::open_tokenizer(folder_ + "/tokenizer");
+    return text::open_tokenizer(folder_ + "/" + part);
+  }
+  bool flag(const std::string& name, bool missing) const override {
+    const auto found = flags_.find(name);
+    return found == flags_.end() ? missing : found->second;
   }
   Config preprocessor() const override {
     return Config::read(folder_ + "/feature_extractor/preprocessor_config.json");
@@ -74,6 +80,7 @@ class FolderFiles : public PictureFiles {
 
   std::string folder_, pipeline_;
   PictureFilesOptions options_;
+  std::map<std::string, bool> flags_;
   std::vector<PicturePart> parts_;
 };
 
@@ -105,7 +112,9 @@ class PartFiles : public PictureFiles {
     return formats::open_weights_folder(folder_, options_.variant);
   }
   Config scheduler(const std::string&) const override { fail("{}: no scheduler", folder_); }
-  std::unique_ptr<text::Tokenizer> tokenizer() const override { fail("{}: no tokenizer", folder_); }
+  std::unique_ptr<text::Tokenizer> tokenizer(const std::string&) const override {
+    fail("{}: no tokenizer", folder_);
+  }
 
  private:
   std::string folder_;
@@ -128,12 +137,22 @@ const std::vector<KnownPart>& known_parts() {
         "XLMRobertaTokenizer", "XLMRobertaTokenizerFast", "RobertaTokenizer",
         "RobertaTokenizerFast"},
        true,
-       [](const PictureFiles& files) { files.tokenizer(); }},
+       [](const PictureFiles& files) { files.tokenizer("tokenizer"); }},
       {"text_encoder",
        {"CLIPTextModel", "CLIPTextModelWithProjection", "BertModel", "RobertaModel",
         "XLMRobertaModel", "RobertaSeriesModelWithTransformation"},
        true,
        [](const PictureFiles& files) { models::check_text_encoder(files.config("text_encoder")); }},
+      {"tokenizer_2",  // Stable Diffusion XL
+       {"CLIPTokenizer", "CLIPTokenizerFast"},
+       false,
+       [](const PictureFiles& files) { files.tokenizer("tokenizer_2"); }},
+      {"text_encoder_2",
+       {"CLIPTextModelWithProjection"},
+       false,
+       [](const PictureFiles& files) {
+         models::check_text_encoder(files.config("text_encoder_2"));
+       }},
       {"unet",
        {"UNet2DConditionModel"},
        true,

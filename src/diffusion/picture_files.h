@@ -43,7 +43,10 @@ class PictureFiles {
   virtual std::unique_ptr<formats::TensorSource> weights(const std::string& part) const = 0;
   // A scheduler_config.json: of "scheduler", or the upscaler's "low_res_scheduler".
   virtual models::Config scheduler(const std::string& part) const = 0;
-  virtual std::unique_ptr<text::Tokenizer> tokenizer() const = 0;
+  // Of "tokenizer", or XL's "tokenizer_2".
+  virtual std::unique_ptr<text::Tokenizer> tokenizer(const std::string& part) const = 0;
+  // A switch of the whole pipeline, such as force_zeros_for_empty_prompt.
+  virtual bool flag(const std::string&, bool missing) const { return missing; }
   // A preprocessor_config.json. Throws Error if there is none.
   virtual models::Config preprocessor() const;
 

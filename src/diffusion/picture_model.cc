@@ -9,6 +9,7 @@ namespace {
 using models::Config;
 
 constexpr const char* kTextPart = "text_encoder";
+constexpr const char* kTextPart2 = "text_encoder_2";
 constexpr const char* kUnetPart = "unet";
 constexpr const char* kVaePart = "vae";
 constexpr const char* kLowResPart = "low_res_scheduler";
@@ -25,10 +26,19 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   if (sample_size_ < 1 || sample_size_ > 4096)
     fail("{}: sample_size is {}, expected 1 to 4096", unet.file(), sample_size_);
   factor_ = models::vae_factor(files_->config(kVaePart));
-  tokenizer_ = files_->tokenizer();
+  tokenizer_ = files_->tokenizer("tokenizer");
+  std::vector<std::string> changed = {kTextPart, kUnetPart};  // by LoRA
+  const bool two = !files_->class_of(kTextPart2).empty();
+  if (two != unet_config_.text_time)
+    fail("{}: part {}: expected {} beside a network {} addition_embed_type", files_->path(),
+         kTextPart2, two ? "none" : "one", two ? "without" : "with");
+  if (two) {
+    tokenizer_2_ = files_->tokenizer("tokenizer_2");
+    changed.push_back(kTextPart2);
+  }
   load_.compute = options.compute;
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
-  for (const char* part : {kTextPart, kUnetPart}) loras_.merged(files_->weights(part), part);
+  for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
   files_->weights(kVaePart);  // it is there
   if (!files_->class_of(kCheckerPart).empty()) files_->weights(kCheckerPart);
   controlnets_.resize(options.controlnets.size());
@@ -55,6 +65,13 @@ const models::TextEncoder& PictureModel::text_encoder() {
         files_->config(kTextPart), *loras_.merged(files_->weights(kTextPart), kTextPart), load_);
   }
   return *text_encoder_;
+}
+
+const models::TextEncoder& PictureModel::text_encoder_2() {
+  if (!text_encoder_2_)
+    text_encoder_2_ = models::make_text_encoder(
+        files_->config(kTextPart2), *loras_.merged(files_->weights(kTextPart2), kTextPart2), load_);
+  return *text_encoder_2_;
 }
 
 const Concepts& PictureModel::concepts() {
@@ -101,6 +118,7 @@ const SafetyChecker* PictureModel::safety_checker() {
 void PictureModel::text_done() {
   if (!options_.low_memory) return;
   text_encoder_.reset();
+  text_encoder_2_.reset();
   vae_.reset();
 }
 

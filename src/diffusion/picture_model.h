@@ -47,6 +47,12 @@ class PictureModel {
   std::unique_ptr<Scheduler> low_res_scheduler() const;
 
   const models::TextEncoder& text_encoder();
+  // Stable Diffusion XL's second pair.
+  bool has_text_encoder_2() const { return tokenizer_2_ != nullptr; }
+  const text::Tokenizer& tokenizer_2() const { return *tokenizer_2_; }
+  const models::TextEncoder& text_encoder_2();
+  // An empty negative prompt stands for zeros, not for a text without words (XL).
+  bool empty_is_zero() const { return files_->flag("force_zeros_for_empty_prompt", true); }
   const Concepts& concepts();
   const models::UNet& unet();
   const models::ControlNet& controlnet(size_t index);
@@ -69,8 +75,8 @@ class PictureModel {
   int64_t factor_ = 8, sample_size_ = 64;
   bool vae_has_encoder_ = false, concepts_read_ = false;
   Concepts concepts_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  std::unique_ptr<models::TextEncoder> text_encoder_;
+  std::unique_ptr<text::Tokenizer> tokenizer_, tokenizer_2_;
+  std::unique_ptr<models::TextEncoder> text_encoder_, text_encoder_2_;
   std::unique_ptr<models::UNet> unet_;
   std::vector<std::unique_ptr<models::ControlNet>> controlnets_;
   std::unique_ptr<models::Vae> vae_;

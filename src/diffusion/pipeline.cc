@@ -18,8 +18,6 @@ constexpr int64_t kTrainingSteps = 1000;  // of all published models
 constexpr int64_t kPictureChannels = 3;
 constexpr int64_t kMaskedChannels = 5;  // a mask and the masked picture's latents
 
-bool guided(const PictureRequest& request) { return request.guidance_scale > 1; }
-
 // The side of a picture that fits the latents: diffusers cuts down to a multiple.
 int64_t fitting(int64_t side, int64_t factor) { return side / factor * factor; }
 
@@ -198,28 +196,6 @@ void check_request(const PictureModel& model, PictureRequest& request) {
   model.scheduler(request.scheduler)->set_timesteps(request.steps);
 }
 
-TextStates encode_text(PictureModel& model, const PictureRequest& request) {
-  const tensor::NoGrad no_grad;
-  const models::TextEncoder& encoder = model.text_encoder();
-  const int64_t most = model.tokenizer().max_length;
-  const int64_t length =
-      most > 0 ? std::min(most, encoder.max_positions()) : encoder.max_positions();
-  const auto tokens = [&](const std::string& prompt, int64_t chunks) {
-    return tokenize_prompt(model.tokenizer(), prompt, length,
-                           encoder.vocab_size(), chunks, model.concepts());
-  };
-  PromptTokens text = tokens(request.prompt, 1), negative;
-  if (guided(request)) {
-    negative = tokens(request.negative_prompt, text.chunks);
-    if (negative.chunks > text.chunks) text = tokens(request.prompt, negative.chunks);
-  }
-  TextStates states;
-  states.text = encode_prompt(encoder, text, request.clip_skip);
-  if (guided(request)) states.negative = encode_prompt(encoder, negative);
-  model.text_done();
-  return states;
-}
-
 DenoiseJob prepare(PictureModel& model, const PictureRequest& request, const TextStates& text,
                    Scheduler& scheduler, base::Generator& generator) {
   const tensor::NoGrad no_grad;
@@ -228,8 +204,14 @@ DenoiseJob prepare(PictureModel& model, const PictureRequest& request, const Tex
   DenoiseJob job;
   job.scheduler = &scheduler;
   job.generator = &generator;
-  job.guidance = {text.text, text.negative, static_cast<float>(request.guidance_scale),
-                  static_cast<float>(request.guidance_rescale)};
+  job.guidance.text = text.text;
+  job.guidance.negative = text.negative;
+  job.guidance.scale = static_cast<float>(request.guidance_scale);
+  job.guidance.rescale = static_cast<float>(request.guidance_rescale);
+  job.guidance.pooled = text.pooled;
+  job.guidance.negative_pooled = text.negative_pooled;
+  const auto wide = static_cast<float>(request.width), high = static_cast<float>(request.height);
+  job.guidance.time_ids = {high, wide, 0, 0, high, wide};  // the whole of a picture of this size
   job.guess_mode = request.guess_mode;
   const int64_t height = request.height / model.factor(), width = request.width / model.factor();
   const Shape shape = {1, model.unet_config().out_channels, height, width};

@@ -41,6 +41,7 @@ void check_request(const PictureModel& model, PictureRequest& request);
 
 struct TextStates {
   Tensor text, negative;  // [1, T, C]; negative is undefined without guidance
+  Tensor pooled, negative_pooled;  // [1, P], of Stable Diffusion XL
 };
 TextStates encode_text(PictureModel& model, const PictureRequest& request);
 

@@ -197,24 +197,43 @@ PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string
   return tokens;
 }
 
-Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
-                     int64_t clip_skip) {
-  const int64_t count = static_cast<int64_t>(tokens.ids.size());
+namespace {
+
+Tensor ids_of(const PromptTokens& tokens) {
   std::vector<int32_t> ids = tokens.ids;
   for (int32_t& id : ids) id = std::max(id, 0);
-  const int64_t length = count / tokens.chunks, hidden = encoder.hidden_size();
-  Tensor embeddings =
-      encoder.token_embeddings(Tensor::from_ids(ids, {tokens.chunks, length}));
-  for (int64_t i = 0; i < count; ++i) {
-    const int32_t id = tokens.ids[static_cast<size_t>(i)];
+  return Tensor::from_ids(ids, {tokens.chunks, static_cast<int64_t>(ids.size()) / tokens.chunks});
+}
+
+// [chunks, length, hidden size], with the learned ones.
+Tensor embeddings_of(const models::TextEncoder& encoder, const PromptTokens& tokens) {
+  const int64_t hidden = encoder.hidden_size();
+  Tensor embeddings = encoder.token_embeddings(ids_of(tokens));
+  for (size_t i = 0; i < tokens.ids.size(); ++i) {
+    const int32_t id = tokens.ids[i];
     if (id >= 0) continue;
-    std::memcpy(embeddings.f32() + i * hidden, tokens.vectors[static_cast<size_t>(-1 - id)].f32(),
-                static_cast<size_t>(hidden) * sizeof(float));
+    const Tensor& vector = tokens.vectors[static_cast<size_t>(-1 - id)];
+    std::copy_n(vector.f32(), hidden, embeddings.f32() + static_cast<int64_t>(i) * hidden);
   }
+  return embeddings;
+}
+
+}  // namespace
+
+Tensor pooled_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens) {
+  return encoder.pooled(ids_of(tokens).rows(0, 1), embeddings_of(encoder, tokens).rows(0, 1));
+}
+
+Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
+                     int64_t clip_skip, bool penultimate) {
+  const int64_t count = static_cast<int64_t>(tokens.ids.size());
+  const Tensor embeddings = embeddings_of(encoder, tokens);
   std::vector<Tensor> chunks;
   for (int64_t chunk = 0; chunk < tokens.chunks; ++chunk)
-    chunks.push_back(encoder.states(embeddings.rows(chunk, 1),
-                                    tokens.lengths[static_cast<size_t>(chunk)], clip_skip));
+    chunks.push_back(penultimate
+                         ? encoder.penultimate_states(embeddings.rows(chunk, 1), clip_skip)
+                         : encoder.states(embeddings.rows(chunk, 1),
+                                          tokens.lengths[static_cast<size_t>(chunk)], clip_skip));
   const int64_t width = encoder.output_size();
   Tensor states = concat_first(chunks);
   if (tokens.weighted) {

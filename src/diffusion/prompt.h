@@ -50,7 +50,10 @@ PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string
                              const Concepts& concepts = {});
 
 // [1, chunks * length, the encoder's output_size].
+// With `penultimate`, what Stable Diffusion XL sees.
 Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
-                     int64_t clip_skip = 0);
+                     int64_t clip_skip = 0, bool penultimate = false);
+// [1, P], of the first chunk.
+Tensor pooled_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens);
 
 }  // namespace sumi::diffusion

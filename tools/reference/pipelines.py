@@ -204,7 +204,7 @@ class Cases:
             arguments = [*arguments, "--scheduler", scheduler_name]
         settings = dict(num_inference_steps=steps, guidance_scale=guidance, **call)
         if "prompt_embeds" not in call:
-            settings.update(prompt=prompt, negative_prompt=negative)
+            settings = dict(prompt=prompt, negative_prompt=negative) | settings
         with torch.no_grad():
             latents = pipe(**settings, generator=torch.Generator("cpu").manual_seed(seed), output_type="latent").images
             picture = pipe.image_processor.postprocess(pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample,

@@ -3,6 +3,8 @@
 taiyi: BERT as text encoder. alt, alt_pre: AltDiffusion's XLM-R with both forms of its transformation.
 checked: a safety checker, which holds one of two pictures back; expected.safetensors has its scores for inputs/picture.png.
 upscaler: the x4 upscaler's shape.
+xl: Stable Diffusion XL's shape, with two text encoders.
+lcm: a network that knows the guidance scale (latent consistency).
 cases.json and expected.safetensors are as in tests/data/pipelines. Usage: python tools/reference/pipelines_more.py
 """
 import json
@@ -200,6 +202,55 @@ def upscaler(cases, encoder, tokenizer):
               dict(image=picture, noise_level=40), guidance=1.0)
 
 
+def xl(cases, encoder, tokenizer, vae):
+    config = {**base.scheduler(), "_class_name": "EulerDiscreteScheduler", "timestep_spacing": "leading"}
+    path = folder("xl", dict(pipeline="StableDiffusionXLPipeline", force_zeros_for_empty_prompt=True,
+                             text_encoder=["transformers", "CLIPTextModel"], tokenizer=["transformers", "CLIPTokenizer"],
+                             text_encoder_2=["transformers", "CLIPTextModelWithProjection"],
+                             tokenizer_2=["transformers", "CLIPTokenizer"]), config,
+                  dict(text_encoder="text_encoder", tokenizer="tokenizer", vae="vae"))
+    shutil.copytree(SHARED / "tokenizer", path / "tokenizer_2")
+    for file in ["tokenizer_config.json", "special_tokens_map.json"]:  # fills up with another token than the first
+        text = json.loads((path / "tokenizer_2" / file).read_text())
+        base.write_json(path / "tokenizer_2" / file, {**text, "pad_token": "!"})
+    tokenizer_2 = transformers.CLIPTokenizer.from_pretrained(path / "tokenizer_2")
+    assert tokenizer_2.pad_token_id == tokenizer.convert_tokens_to_ids("!") != tokenizer.pad_token_id
+    settings = json.loads((SHARED / "text_encoder" / "config.json").read_text())
+    settings.update(architectures=["CLIPTextModelWithProjection"], hidden_act="gelu", num_hidden_layers=3, projection_dim=8)
+    second = transformers.CLIPTextModelWithProjection(transformers.CLIPTextConfig(**settings)).eval()
+    base.clip_reference.randomize(second)
+    save(path / "text_encoder_2", second, settings)
+    settings = json.loads((SHARED / "unet" / "config.json").read_text())
+    settings.update(cross_attention_dim=32, addition_embed_type="text_time", addition_time_embed_dim=8,
+                    projection_class_embeddings_input_dim=6 * 8 + 8, transformer_layers_per_block=[1, 2], use_linear_projection=True,
+                    down_block_types=["DownBlock2D", "CrossAttnDownBlock2D"], up_block_types=["CrossAttnUpBlock2D", "UpBlock2D"])
+    unet = diffusers.UNet2DConditionModel.from_config(settings).eval()
+    vae_reference.randomize(unet, 1.0)
+    save(path / "unet", unet, settings, FILES["unet"])
+    pipe = diffusers.StableDiffusionXLPipeline(
+        vae=vae, text_encoder=encoder, text_encoder_2=second, tokenizer=tokenizer, tokenizer_2=tokenizer_2, unet=unet,
+        scheduler=diffusers.EulerDiscreteScheduler.from_config(config), force_zeros_for_empty_prompt=True, add_watermarker=False)
+    pipe.set_progress_bar_config(disable=True)
+    flags, size = ["--width", "48", "--height", "64"], dict(width=48, height=64)
+    cases.add("xl", "xl", pipe, flags, size, negative="blue")
+    cases.add("xl_no_negative", "xl", pipe, flags, {**size, "negative_prompt": None})
+    cases.add("xl_clip_skip", "xl", pipe, [*flags, "--clip-skip", "1"], {**size, "clip_skip": 1}, guidance=1.0)
+
+
+def lcm(cases, encoder, tokenizer, vae):
+    config = {**base.scheduler(), "_class_name": "LCMScheduler"}
+    path = folder("lcm", dict(pipeline="LatentConsistencyModelPipeline", text_encoder=["transformers", "CLIPTextModel"],
+                              tokenizer=["transformers", "CLIPTokenizer"]), config,
+                  dict(text_encoder="text_encoder", tokenizer="tokenizer", vae="vae"))
+    settings = json.loads((SHARED / "unet" / "config.json").read_text())
+    settings.update(time_cond_proj_dim=12, block_out_channels=[8, 8])
+    unet = diffusers.UNet2DConditionModel.from_config(settings).eval()
+    vae_reference.randomize(unet, 1.0)
+    save(path / "unet", unet, settings, FILES["unet"])
+    pipe = stable_diffusion(unet, vae, encoder, tokenizer, config)
+    cases.add("lcm", "lcm", pipe, ["--width", "48", "--height", "64"], dict(width=48, height=64))
+
+
 def main():
     shutil.rmtree(OUT, ignore_errors=True)
     OUT.mkdir()
@@ -215,6 +266,8 @@ def main():
     clip_tokenizer = transformers.CLIPTokenizer.from_pretrained(SHARED / "tokenizer")
     safety_checker(cases, unet, vae, encoder.float(), clip_tokenizer)
     upscaler(cases, encoder, clip_tokenizer)
+    xl(cases, encoder, clip_tokenizer, vae)
+    lcm(cases, encoder, clip_tokenizer, vae)
     base.write_json(OUT / "cases.json", cases.cases)
     save_file(cases.expected, OUT / "expected.safetensors")
 

@@ -95,7 +95,7 @@ class SingleFile : public PictureFiles {
                                 options_.prediction_type);
   }
 
-  std::unique_ptr<text::Tokenizer> tokenizer() const override {
+  std::unique_ptr<text::Tokenizer> tokenizer(const std::string&) const override {
     const std::string own = options_.config + "/tokenizer";
     if (options_.tokenizer.empty() && !options_.config.empty()) return text::open_tokenizer(own);
     auto tokenizer = find_tokenizer();
@@ -156,7 +156,9 @@ class SingleControlNet : public PictureFiles {
     return std::make_unique<RenamedTensors>(file_, controlnet_names(net_));
   }
   Config scheduler(const std::string&) const override { fail("{}: no scheduler", path_); }
-  std::unique_ptr<text::Tokenizer> tokenizer() const override { fail("{}: no tokenizer", path_); }
+  std::unique_ptr<text::Tokenizer> tokenizer(const std::string&) const override {
+    fail("{}: no tokenizer", path_);
+  }
 
  private:
   std::string path_;

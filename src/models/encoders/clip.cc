@@ -107,10 +107,19 @@ Tensor ClipText::hidden_states(const Tensor& ids, int64_t clip_skip) const {
   return hidden_states_of(token_embeddings(ids), clip_skip);
 }
 
-Tensor ClipText::hidden_states_of(const Tensor& embeddings, int64_t clip_skip) const {
-  if (clip_skip < 0 || clip_skip >= num_layers())
+void ClipText::check_skip(int64_t clip_skip, int64_t most) const {
+  if (clip_skip < 0 || clip_skip > most)
     fail("clip skip {}: the text encoder has {} layers, expected 0 to {}", clip_skip, num_layers(),
-         num_layers() - 1);
+         most);
+}
+
+Tensor ClipText::layer_states(const Tensor& embeddings, int64_t left_out) const {
+  check_skip(left_out, num_layers());
+  return decoder_->layer_states(embeddings, num_layers() - left_out);
+}
+
+Tensor ClipText::hidden_states_of(const Tensor& embeddings, int64_t clip_skip) const {
+  check_skip(clip_skip, num_layers() - 1);
   return decoder_->hidden_states_of(embeddings, num_layers() - clip_skip);
 }
 

@@ -38,6 +38,8 @@ class ClipText {
 
   // The same from embeddings of tokens [B, T, C], which textual inversion changes.
   Tensor hidden_states_of(const Tensor& embeddings, int64_t clip_skip = 0) const;
+  // Without the final norm: what Stable Diffusion XL sees, with one layer more left out.
+  Tensor layer_states(const Tensor& embeddings, int64_t left_out) const;
   Tensor token_embeddings(const Tensor& ids) const { return decoder_->token_embeddings(ids); }
 
   // hidden_states() [B, T, C] -> [B, C]: the row of each text's end, or with a projection [B, P].
@@ -48,6 +50,8 @@ class ClipText {
   size_t weight_bytes() const { return weight_bytes_; }
 
  private:
+  void check_skip(int64_t clip_skip, int64_t most) const;
+
   std::unique_ptr<Decoder> decoder_;
   nn::Linear projection_;  // [C] -> [P], or undefined
   int64_t eos_id_ = 0;     // 2: the end is the largest id (files older than transformers 4.31)

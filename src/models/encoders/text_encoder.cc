@@ -29,6 +29,12 @@ class ClipEncoder : public TextEncoder {
   Tensor states(const Tensor& embeddings, int64_t, int64_t clip_skip) const override {
     return clip_.hidden_states_of(embeddings, clip_skip);
   }
+  Tensor penultimate_states(const Tensor& embeddings, int64_t clip_skip) const override {
+    return clip_.layer_states(embeddings, clip_skip + 1);
+  }
+  Tensor pooled(const Tensor& ids, const Tensor& embeddings) const override {
+    return clip_.pooled(ids, clip_.hidden_states_of(embeddings));
+  }
 
  private:
   ClipText clip_;
@@ -126,6 +132,14 @@ bool is_clip(const Config& config) {
 }
 
 }  // namespace
+
+Tensor TextEncoder::penultimate_states(const Tensor&, int64_t) const {
+  fail("text encoder: Stable Diffusion XL needs CLIP");
+}
+
+Tensor TextEncoder::pooled(const Tensor&, const Tensor&) const {
+  fail("text encoder: Stable Diffusion XL needs CLIP");
+}
 
 std::unique_ptr<TextEncoder> make_text_encoder(const Config& config,
                                                const formats::TensorSource& source,

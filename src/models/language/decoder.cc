@@ -214,6 +214,12 @@ Prefix Decoder::shared_prefix(const Tensor& ids) const {
 
 Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers,
                                  const Padding& padding) const {
+  const Tensor x = layer_states(embeddings, layers, padding);
+  return final_norm_.defined() ? final_norm_(x) : x;
+}
+
+Tensor Decoder::layer_states(const Tensor& embeddings, int64_t layers,
+                             const Padding& padding) const {
   if (embeddings.dim() != 3 || embeddings.size(2) != spec_.embedding_width())
     fail("hidden states: embeddings of shape {}, expected [B, T, {}]",
          tensor::shape_string(embeddings.shape()), spec_.embedding_width());
@@ -230,8 +236,7 @@ Tensor Decoder::hidden_states_of(const Tensor& embeddings, int64_t layers,
     for (int64_t t = padding.begin; t < length && spec_.position_offset > 0; ++t)
       step.positions.data<int32_t>()[t] = -1;
   }
-  const Tensor x = hidden(embeddings, step, layers);
-  return final_norm_.defined() ? final_norm_(x) : x;
+  return hidden(embeddings, step, layers);
 }
 
 Decoder::Step Decoder::step_for(int64_t begin, int64_t count, int64_t total,

@@ -76,6 +76,8 @@ class Decoder : public LanguageModel {
   // Padding of a model that counts positions from its padding id on (RoBERTa) has that position.
   Tensor hidden_states_of(const Tensor& embeddings, int64_t layers,
                           const Padding& padding = {}) const;
+  // The same before the final norm.
+  Tensor layer_states(const Tensor& embeddings, int64_t layers, const Padding& padding = {}) const;
   bool continues_text() const override { return spec_.causal; }
 
   // A weight that the file keeps as [in, out] is here [out, in], and interleaved or permuted rows
