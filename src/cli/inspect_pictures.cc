@@ -23,7 +23,7 @@ struct PictureSummary {
   std::vector<PartSummary> parts;
   std::string unsupported;  // of the whole: the first reason
   Counts counts;
-  int64_t largest = 0;  // parameters of the largest part
+  int64_t largest = 0;  // parameters of the largest part; text encoders count as one
   nlohmann::ordered_json scheduler;  // null if there is none
   std::string scheduler_problem;
   int64_t size = 0, factor = 0, latent_channels = 0;  // 0: not known
@@ -64,11 +64,14 @@ void read_scheduler(const diffusion::PictureFiles& files, PictureSummary& summar
 
 PictureSummary summarize(const diffusion::PictureFiles& files, bool whole) {
   PictureSummary summary;
+  int64_t texts = 0;
   for (const diffusion::PicturePart& part : files.parts()) {
     summary.parts.push_back(summarize_part(files, part));
     const PartSummary& one = summary.parts.back();
     if (summary.unsupported.empty()) summary.unsupported = one.unsupported;
-    summary.largest = std::max(summary.largest, one.counts.all.parameters);
+    const bool text = part.name.rfind("text_encoder", 0) == 0;
+    if (text) texts += one.counts.all.parameters;
+    summary.largest = std::max(summary.largest, text ? texts : one.counts.all.parameters);
     for (const auto& [name, count] : one.counts.dtypes)
       for (DtypeCount* sum : {&summary.counts.dtypes[name], &summary.counts.all}) {
         sum->tensors += count.tensors;
