@@ -190,7 +190,7 @@ void add_image(CLI::App& app, Run& run) {
   add_image_flags(*verb, *flags);
   verb->footer(
       "MODEL is a diffusers folder (with model_index.json) of Stable Diffusion 1.x, 2.x or XL, or a\n"
-      "checkpoint of 1.x or 2.x in one file (.safetensors, .ckpt), which needs --tokenizer.\n"
+      "checkpoint in one file (.safetensors, .ckpt), which needs --tokenizer.\n"
       "\"(words:1.2)\" in a prompt weights words; prompts may be longer than 77 tokens.\n"
       "The same seed gives the same picture, the one that diffusers draws in float32.\n\n"
       "Examples:\n"

@@ -13,7 +13,7 @@ void read_concept(const std::string& path, const std::string& word, int64_t hidd
     fail("{}: a learned embedding's file has one tensor, this one has {}", path,
          file->tensors().size());
   const formats::TensorInfo& info = file->tensors()[0];
-  if (word.empty() && info.name == "emb_params")
+  if (word.empty() && (info.name == "emb_params" || info.name == "*"))
     fail("{}: the file does not say the word that stands for the embedding; give FILE:WORD", path);
   const std::string name = word.empty() ? info.name : word;
   const Tensor stored = file->get(info.name);

@@ -29,7 +29,8 @@ std::vector<PromptPart> parse_weights(const std::string& prompt);
 using Concepts = std::map<std::string, Tensor>;  // [vectors, C] f32
 
 // Reads a .safetensors, .pt or .bin file: diffusers' {"<word>": vector} or the web interface's
-// "emb_params" (then, and only then, `word` must be given; otherwise it replaces the file's).
+// "emb_params", in .pt "*" (then, and only then, `word` must be given; otherwise it replaces the
+// file's).
 // Throws Error naming file and tensor.
 void read_concept(const std::string& path, const std::string& word, int64_t hidden_size,
                   Concepts& concepts);

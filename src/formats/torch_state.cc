@@ -60,7 +60,9 @@ constexpr std::string_view kGlobals[] = {
 constexpr size_t kMaxDims = 64;                             // as many as torch allows
 constexpr int kMaxNesting = 4;                              // "model" in "state_dict" in ...
 constexpr uint64_t kMaxExpandedBytes = uint64_t{64} << 20;  // of a tensor that repeats elements
-constexpr std::array kWrappers = {"state_dict", "model_state_dict", "model", "module"};
+// The last: embeddings of the AUTOMATIC1111 interface.
+constexpr std::array kWrappers = {"state_dict", "model_state_dict", "model", "module",
+                                  "string_to_param"};
 
 class StateReader {
  public:

@@ -163,6 +163,20 @@ TEST(Image, PreprocessMakesTheCondition) {
   EXPECT_EQ(image(base + "inputs/picture.png --preprocess canny --preprocess blur -o x.png").code, 2);
 }
 
+TEST(Image, EmbeddingsOfTheWebInterface) {
+  const Folder folder;
+  const std::string base = kPipelines + "/sd1 --prompt 'a <wug> cat' --seed 1 --steps 2 --embedding ";
+  const auto pixels = [&](const std::string& file) {
+    const Outcome outcome = image(base + file + " -o " + (folder / "p.png"));
+    EXPECT_EQ(outcome.code, 0) << outcome.err;
+    return formats::read_image(folder / "p.png").pixels;
+  };
+  EXPECT_EQ(pixels("../pipelines_more/embedding.pt:'<wug>'"),
+            pixels("inputs/embedding.safetensors"));
+  EXPECT_NE(image(base + "../pipelines_more/embedding.pt -o x.png").err.find("give FILE:WORD"),
+            std::string::npos);
+}
+
 TEST(Image, TheSafetyCheckerHoldsAPictureBack) {
   const Folder folder;
   const std::string held = arguments_of("checked_held", "pipelines_more");

@@ -79,6 +79,8 @@ TEST(PictureFiles, SingleFilesGiveThePicturesOfTheirFolders) {
     const std::string model = kPipelines + "/" + folder;
     EXPECT_EQ(picture_of(kSingle + "/" + file, "--config " + model), picture_of(model)) << file;
   }
+  const std::string xl = std::string(SUMI_TEST_DATA) + "/pipelines_more/xl";
+  EXPECT_EQ(picture_of(kSingle + "/xl.safetensors", "--config " + xl), picture_of(xl));
   const std::string velocity = " --prediction-type v_prediction --scheduler ddim";
   EXPECT_EQ(picture_of(kSingle + "/sd2.ckpt", "--config " + kPipelines + "/sd2" + velocity),
             picture_of(kPipelines + "/sd2_v", "--scheduler ddim"));

@@ -268,6 +268,9 @@ def main():
     upscaler(cases, encoder, clip_tokenizer)
     xl(cases, encoder, clip_tokenizer, vae)
     lcm(cases, encoder, clip_tokenizer, vae)
+    vectors = load_file(base.INPUTS / "embedding.safetensors")["<wug>"]  # as the AUTOMATIC1111 interface keeps it
+    torch.save({"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "wug", "step": 3, "sd_checkpoint": None},
+               OUT / "embedding.pt")
     base.write_json(OUT / "cases.json", cases.cases)
     save_file(cases.expected, OUT / "expected.safetensors")
 

@@ -1,7 +1,7 @@
 """Writes tests/data/single_file/: checkpoints in the original naming, made from the tiny pipelines of tests/data/pipelines by the
 inverse of diffusers' conversion; diffusers' own functions must turn each back into the tensors it was made from.
 
-sd1.safetensors, sd2.ckpt (with what such files hold besides: EMA weights, buffers, a training state), controlnet.pth.
+sd1.safetensors, xl.safetensors (from pipelines_more), sd2.ckpt (with what such files hold besides: EMA weights, buffers, a training state), controlnet.pth.
 shapes.json: names and shapes of the published models' tensors, and the configurations that diffusers derives for them:
   {"sd1": {"tensors": {name: shape}, "unet": {...}, "vae": {...}}, "sd2": ...}
 Usage: python tools/reference/single_file.py
@@ -27,7 +27,8 @@ RESNET = {"norm1": "in_layers.0", "conv1": "in_layers.2", "time_emb_proj": "emb_
 def ldm_unet(tensors, levels, layers):
     """levels: number of resolutions; layers: resnets in each on the way down."""
     top = {"conv_in": "input_blocks.0.0", "time_embedding.linear_1": "time_embed.0", "time_embedding.linear_2": "time_embed.2",
-           "conv_norm_out": "out.0", "conv_out": "out.2", "controlnet_mid_block": "middle_block_out.0"}
+           "conv_norm_out": "out.0", "conv_out": "out.2", "add_embedding.linear_1": "label_emb.0.0",
+           "add_embedding.linear_2": "label_emb.0.2", "controlnet_mid_block": "middle_block_out.0"}
     hints = sorted({int(n.split(".")[2]) for n in tensors if n.startswith("controlnet_cond_embedding.blocks.")})
     result = {}
     for name, tensor in tensors.items():
@@ -84,7 +85,7 @@ def ldm_vae(tensors, levels):
 
 
 def open_clip(tensors, layers):
-    """With a last layer that Stable Diffusion 2 does not use, and the projection."""
+    """With a last layer and a projection, unless the tensors have one: Stable Diffusion 2 does not use them."""
     result, width = {}, tensors["text_model.embeddings.token_embedding.weight"].shape[1]
     rename = {"layer_norm1": "ln_1", "layer_norm2": "ln_2", "mlp.fc1": "mlp.c_fc", "mlp.fc2": "mlp.c_proj",
               "self_attn.out_proj": "attn.out_proj"}
@@ -104,10 +105,13 @@ def open_clip(tensors, layers):
                "embeddings.position_embedding.weight": "positional_embedding", "final_layer_norm.weight": "ln_final.weight",
                "final_layer_norm.bias": "ln_final.bias"}.get(new, new)
         result[new] = tensor
+    if "text_projection.weight" in result:
+        result["text_projection"] = result.pop("text_projection.weight").T.contiguous()
+        return result
     for name in [n for n in result if n.startswith("transformer.resblocks.0.")]:
         result[name.replace("blocks.0.", f"blocks.{layers}.")] = torch.randn_like(result[name].float()).to(result[name].dtype)
-    result["text_projection"] = torch.empty(width, width, device=tensor.device)
-    result["logit_scale"] = torch.empty((), device=tensor.device)
+    result["text_projection"] = torch.zeros(width, width, device=tensor.device)
+    result["logit_scale"] = torch.zeros((), device=tensor.device)
     return result
 
 
@@ -189,6 +193,20 @@ def main():
     sys.modules[module.__name__] = module
     torch.save({"epoch": 3, "global_step": 12, "callbacks": {module.ModelCheckpoint: {"best": None}}, "state_dict": sd2},
                OUT / "sd2.ckpt")
+
+    folder = ROOT / "pipelines_more" / "xl"
+    unet = load_file(folder / "unet" / "diffusion_pytorch_model.safetensors")
+    second = load_file(folder / "text_encoder_2" / "model.safetensors")
+    encoder = part("text_encoder", "model.safetensors")
+    encoder = {"text_model." + n.removeprefix("text_model."): t for n, t in encoder.items()}
+    xl = (prefixed("model.diffusion_model.", ldm_unet(unet, 2, 1)) | first_stage |
+          prefixed("conditioner.embedders.0.transformer.", encoder) |
+          prefixed("conditioner.embedders.1.model.", open_clip(second, 3)))
+    equal(reference.convert_ldm_unet_checkpoint(dict(xl), {"layers_per_block": 1, "addition_embed_type": "text_time"}), unet, "xl")
+    found = reference.convert_open_clip_checkpoint(None, dict(xl), prefix="conditioner.embedders.1.model.")
+    equal(found, second, "text encoder 2")
+    equal(reference.convert_ldm_clip_checkpoint(dict(xl)), encoder, "text encoder")
+    save_file(xl, OUT / "xl.safetensors")
 
     control = part("controlnet", "diffusion_pytorch_model.safetensors")
     ldm = ldm_unet(control, 2, 1)

@@ -28,8 +28,7 @@ Json encoder_config(const Section& net) {
     if (level.transformer_layers > 0 && context == 0) {
       const std::string name = fmt::format("input_blocks.{}.1.", block);
       context = net.shape(name + "transformer_blocks.0.attn2.to_k.weight", 2)[1];
-      const Shape projection = net.shapes().at(name + "proj_in.weight");
-      linear = projection.size() == 2;
+      linear = net.axes(name + "proj_in.weight") == 2;
     }
     block += static_cast<int>(level.layers) + (level.down ? 1 : 0);
   }
@@ -70,6 +69,11 @@ Json unet_config_of(const Section& net, int64_t sample_size) {
   config["up_block_types"] = up;
   config["out_channels"] = net.shape("out.2.weight", 4)[0];
   config["sample_size"] = sample_size;
+  if (net.has("label_emb.0.0.weight")) {
+    config["addition_embed_type"] = "text_time";
+    config["addition_time_embed_dim"] = 256;
+    config["projection_class_embeddings_input_dim"] = net.shape("label_emb.0.0.weight", 2)[1];
+  }
   if (net.has("label_emb.weight"))
     config["num_class_embeds"] = net.shape("label_emb.weight", 2)[0];
   return config;
@@ -91,7 +95,7 @@ Json controlnet_config_of(const Section& net) {
   return config;
 }
 
-Json vae_config_of(const Section& net, int64_t sample_size) {
+Json vae_config_of(const Section& net, int64_t sample_size, double scaling_factor) {
   Json channels = Json::array(), down = Json::array(), up = Json::array();
   const int64_t levels = net.count("encoder.down.");
   for (int64_t l = 0; l < levels; ++l) {
@@ -111,7 +115,7 @@ Json vae_config_of(const Section& net, int64_t sample_size) {
           {"use_quant_conv", net.has("quant_conv.weight")},
           {"use_post_quant_conv", net.has("post_quant_conv.weight")},
           {"sample_size", sample_size},
-          {"scaling_factor", 0.18215}};
+          {"scaling_factor", scaling_factor}};
 }
 
 Json clip_config_of(const Section& net) {
@@ -122,24 +126,33 @@ Json clip_config_of(const Section& net) {
                      net.shape(model + "encoder.layers.0.mlp.fc1.weight", 2)[0], "quick_gelu");
 }
 
-Json open_clip_config_of(const Section& net) {
-  return text_config(net.shape("token_embedding.weight", 2), net.shape("positional_embedding", 2),
-                     net.count("transformer.resblocks.") - 1,
-                     net.shape("transformer.resblocks.0.mlp.c_fc.weight", 2)[0], "gelu");
+Json open_clip_config_of(const Section& net, bool whole) {
+  Json config = text_config(
+      net.shape("token_embedding.weight", 2), net.shape("positional_embedding", 2),
+      net.count("transformer.resblocks.") - (whole ? 0 : 1),
+      net.shape("transformer.resblocks.0.mlp.c_fc.weight", 2)[0], "gelu");
+  if (!whole) return config;
+  config["architectures"] = {"CLIPTextModelWithProjection"};
+  config["projection_dim"] = net.shape("text_projection", 2)[1];
+  return config;
 }
 
-Json scheduler_config_of(const std::string& prediction_type) {
-  const bool velocity = prediction_type == "v_prediction";
-  Json config = {{"_class_name", velocity ? "DDIMScheduler" : "PNDMScheduler"},
-                 {"beta_start", 0.00085},
+Json scheduler_config_of(const std::string& prediction_type, bool xl) {
+  Json config = {{"beta_start", 0.00085},
                  {"beta_end", 0.012},
                  {"beta_schedule", "scaled_linear"},
                  {"num_train_timesteps", 1000},
-                 {"set_alpha_to_one", false},
                  {"steps_offset", 1},
-                 {"clip_sample", false},
                  {"prediction_type", prediction_type}};
-  if (!velocity) config["skip_prk_steps"] = true;
+  if (xl) {
+    config.update({{"_class_name", "EulerDiscreteScheduler"}, {"timestep_spacing", "leading"}});
+    return config;
+  }
+  config.update({{"set_alpha_to_one", false}, {"clip_sample", false}});
+  if (prediction_type == "v_prediction")
+    config["_class_name"] = "DDIMScheduler";
+  else
+    config.update({{"_class_name", "PNDMScheduler"}, {"skip_prk_steps", true}});
   return config;
 }
 

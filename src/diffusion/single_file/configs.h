@@ -13,11 +13,13 @@ namespace sumi::diffusion {
 // latents of a side in training.
 nlohmann::json unet_config_of(const Section& net, int64_t sample_size);
 nlohmann::json controlnet_config_of(const Section& net);
-nlohmann::json vae_config_of(const Section& net, int64_t sample_size);
+nlohmann::json vae_config_of(const Section& net, int64_t sample_size, double scaling_factor);
 nlohmann::json clip_config_of(const Section& net);
-nlohmann::json open_clip_config_of(const Section& net);  // without the last layer
-// Stable Diffusion's schedule, as in the published folders: PNDM, or DDIM for models of velocity.
-nlohmann::json scheduler_config_of(const std::string& prediction_type);
+// Without the last layer and the projection, or `whole`.
+nlohmann::json open_clip_config_of(const Section& net, bool whole);
+// Stable Diffusion's schedule, as in the published folders: PNDM, or DDIM for models of velocity, or
+// Euler for XL.
+nlohmann::json scheduler_config_of(const std::string& prediction_type, bool xl);
 
 // The widths of a ControlNet's hint encoder.
 std::vector<int64_t> hint_widths(const Section& net);

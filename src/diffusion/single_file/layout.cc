@@ -16,13 +16,18 @@ bool Section::any(const std::string& beginning) const {
   return next != shapes_.end() && next->first.rfind(beginning, 0) == 0;
 }
 
+const Shape& Section::found(const std::string& name) const {
+  const auto at = shapes_.find(name);
+  if (at == shapes_.end()) fail("{}: tensor {}{} is missing", file_, prefix_, name);
+  return at->second;
+}
+
 const Shape& Section::shape(const std::string& name, size_t axes) const {
-  const auto found = shapes_.find(name);
-  if (found == shapes_.end()) fail("{}: tensor {}{} is missing", file_, prefix_, name);
-  if (found->second.size() != axes)
+  const Shape& shape = found(name);
+  if (shape.size() != axes)
     fail("{}: tensor {}{}: expected {} axes, found shape {}", file_, prefix_, name, axes,
-         tensor::shape_string(found->second));
-  return found->second;
+         tensor::shape_string(shape));
+  return shape;
 }
 
 int64_t Section::count(const std::string& beginning) const {

@@ -23,10 +23,14 @@ class Section {
   const std::map<std::string, Shape>& shapes() const { return shapes_; }
   // Throws Error naming file and tensor if there is none, or it has another number of axes.
   const Shape& shape(const std::string& name, size_t axes) const;
+  // How many axes a tensor has. Throws Error if there is none.
+  size_t axes(const std::string& name) const { return found(name).size(); }
   // How many of beginning + "0.", beginning + "1." ... there are; at most 256.
   int64_t count(const std::string& beginning) const;
 
  private:
+  const Shape& found(const std::string& name) const;
+
   std::string file_, prefix_;
   std::map<std::string, Shape> shapes_;
 };

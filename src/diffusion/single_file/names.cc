@@ -73,6 +73,8 @@ std::vector<RenamedTensor> unet_names(const Section& net) {
   names["out.0."] = "conv_norm_out.";
   names["out.2."] = "conv_out.";
   names["label_emb."] = "class_embedding.";  // the x4 upscaler's table of noise levels
+  names["label_emb.0.0."] = "add_embedding.linear_1.";  // XL's sizes and whole text
+  names["label_emb.0.2."] = "add_embedding.linear_2.";
   int block = 0;
   for (size_t up = 0; up < levels.size(); ++up) {
     const std::string to = fmt::format("up_blocks.{}.", up);
@@ -149,9 +151,9 @@ std::vector<RenamedTensor> clip_names(const Section& net) {
   return tensors;
 }
 
-std::vector<RenamedTensor> open_clip_names(const Section& net) {
+std::vector<RenamedTensor> open_clip_names(const Section& net, bool whole) {
   const std::string blocks = "transformer.resblocks.";
-  const int64_t layers = net.count(blocks) - 1;
+  const int64_t layers = net.count(blocks) - (whole ? 0 : 1);
   Beginnings names = {{"token_embedding.", "text_model.embeddings.token_embedding."},
                       {"ln_final.", "text_model.final_layer_norm."}};
   for (int64_t i = 0; i < layers; ++i) {
@@ -166,10 +168,13 @@ std::vector<RenamedTensor> open_clip_names(const Section& net) {
   std::vector<RenamedTensor> tensors;
   const std::string last = fmt::format("{}{}.", blocks, layers);
   for (const auto& [stored, shape] : net.shapes()) {
-    if (stored == "text_projection" || stored == "logit_scale" || stored == "attn_mask" ||
-        stored.rfind(last, 0) == 0)
-      continue;
     const std::string full = net.prefix() + stored;
+    if (stored == "logit_scale" || stored == "attn_mask" || stored.rfind(last, 0) == 0) continue;
+    if (stored == "text_projection") {
+      if (whole)
+        tensors.push_back({.name = "text_projection.weight", .stored = full, .transposed = true});
+      continue;
+    }
     if (stored == "positional_embedding") {
       tensors.push_back({.name = "text_model.embeddings.position_embedding.weight", .stored = full});
       continue;

@@ -15,7 +15,7 @@ std::vector<RenamedTensor> controlnet_names(const Section& net);
 std::vector<RenamedTensor> vae_names(const Section& net);
 std::vector<RenamedTensor> clip_names(const Section& net);  // transformers' own, kept
 // OpenCLIP's text encoder. Stable Diffusion 2 was trained on the states before its last layer,
-// which is left out.
-std::vector<RenamedTensor> open_clip_names(const Section& net);
+// which is left out, as is the projection; XL has all (`whole`).
+std::vector<RenamedTensor> open_clip_names(const Section& net, bool whole);
 
 }  // namespace sumi::diffusion

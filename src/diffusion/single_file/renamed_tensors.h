@@ -14,6 +14,7 @@ namespace sumi::diffusion {
 struct RenamedTensor {
   std::string name, stored;
   int64_t part = 0, parts = 1;  // the part-th of so many equal ranges of the rows
+  bool transposed = false;      // a matrix [I, O] becomes [O, I]
   bool matrix = false;          // a 1x1 convolution [O, I, 1, 1] becomes [O, I]
 };
 

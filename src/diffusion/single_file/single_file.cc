@@ -19,8 +19,11 @@ using models::Config;
 namespace fs = std::filesystem;
 
 constexpr const char* kUnet = "model.diffusion_model.";
-constexpr const char* kClip = "cond_stage_model.transformer.";
-constexpr const char* kOpenClip = "cond_stage_model.model.";
+
+// Of the text encoders, in files of 1.x and 2.x, and in those of XL.
+constexpr const char* kClip[] = {"cond_stage_model.transformer.",
+                                 "conditioner.embedders.0.transformer."};
+constexpr const char* kOpenClip[] = {"cond_stage_model.model.", "conditioner.embedders.1.model."};
 
 std::shared_ptr<const formats::TensorSource> open_shared(const std::string& path) {
   return formats::open_tensors(path);
@@ -44,17 +47,27 @@ std::string controlnet_prefix(const formats::TensorSource& file) {
 class SingleFile : public PictureFiles {
  public:
   SingleFile(const std::string& path, const PictureFilesOptions& options)
-      : path_(path), options_(options), file_(open_shared(path)), unet_(*file_, kUnet),
-        vae_(*file_, "first_stage_model."), clip_(*file_, kClip), open_clip_(*file_, kOpenClip) {
-    if (!Section(*file_, "conditioner.embedders.").empty())
-      fail("{}: Stable Diffusion XL in one file is not known", path);
+      : path_(path), options_(options), file_(open_shared(path)),
+        xl_(!Section(*file_, "conditioner.embedders.").empty()), unet_(*file_, kUnet),
+        vae_(*file_, "first_stage_model."), clip_(*file_, kClip[xl_]),
+        open_clip_(*file_, kOpenClip[xl_]) {
+    if (xl_ && (clip_.empty() || open_clip_.empty()))
+      fail("{}: Stable Diffusion XL with other text encoders than CLIP and OpenCLIP, such as the "
+           "refiner, is not known", path);
+    if (file_->has("edm_mean"))
+      fail("{}: tensor edm_mean: models with shifted latents are not known", path);
     prediction_type_ = options.prediction_type;
     if (prediction_type_.empty())
-      prediction_type_ = open_clip_.empty() || inpaints() ? "epsilon" : "v_prediction";
+      prediction_type_ = is_2() && !inpaints() ? "v_prediction" : "epsilon";
+    if (xl_) pipeline_ = "StableDiffusionXLPipeline";
     parts_ = {{"scheduler", "scheduler"}};
     if (!clip_.empty() || !open_clip_.empty()) {
       parts_.push_back({"text_encoder", "CLIPTextModel"});
       parts_.push_back({"tokenizer", "CLIPTokenizer"});
+    }
+    if (xl_) {
+      parts_.push_back({"text_encoder_2", "CLIPTextModelWithProjection"});
+      parts_.push_back({"tokenizer_2", "CLIPTokenizer"});
     }
     parts_.push_back({"unet", "UNet2DConditionModel"});
     if (!vae_.empty()) parts_.push_back({"vae", "AutoencoderKL"});
@@ -68,43 +81,47 @@ class SingleFile : public PictureFiles {
   Config config(const std::string& part) const override {
     if (!options_.config.empty())
       return Config::read(options_.config + "/" + part + "/config.json");
-    // Models of velocity were trained with pictures of 768 pixels (diffusers'
-    // set_image_size).
-    const int64_t size = !open_clip_.empty() && prediction_type_ == "v_prediction" ? 768 : 512;
+    // Pixels of a side in training: diffusers' set_image_size.
+    const int64_t size = xl_ ? 1024 : is_2() && prediction_type_ == "v_prediction" ? 768 : 512;
     nlohmann::json made;
     if (part == "unet") made = unet_config_of(unet_, size / 8);
-    if (part == "vae") made = vae_config_of(vae_, size);
+    if (part == "vae") made = vae_config_of(vae_, size, xl_ ? 0.13025 : 0.18215);
     if (part == "text_encoder")
-      made = clip_.empty() ? open_clip_config_of(open_clip_) : clip_config_of(clip_);
+      made = is_2() ? open_clip_config_of(open_clip_, false) : clip_config_of(clip_);
+    if (part == "text_encoder_2") made = open_clip_config_of(open_clip_, true);
     return Config(made, path_ + ": " + part);
   }
 
   std::unique_ptr<formats::TensorSource> weights(const std::string& part) const override {
-    return std::make_unique<RenamedTensors>(
-        file_, part == "unet"    ? unet_names(unet_)
-               : part == "vae"   ? vae_names(vae_)
-               : clip_.empty()   ? open_clip_names(open_clip_)
-                                 : clip_names(clip_));
+    return std::make_unique<RenamedTensors>(file_, names(part));
   }
 
   Config scheduler(const std::string&) const override {
     if (options_.config.empty())
-      return Config(scheduler_config_of(prediction_type_), path_ + ": scheduler");
+      return Config(scheduler_config_of(prediction_type_, xl_), path_ + ": scheduler");
     const std::string file = options_.config + "/scheduler/scheduler_config.json";
     return with_prediction_type(Config(read_scheduler_config(file), file),
                                 options_.prediction_type);
   }
 
-  std::unique_ptr<text::Tokenizer> tokenizer(const std::string&) const override {
-    const std::string own = options_.config + "/tokenizer";
+  std::unique_ptr<text::Tokenizer> tokenizer(const std::string& part) const override {
+    const std::string own = options_.config + "/" + part;
     if (options_.tokenizer.empty() && !options_.config.empty()) return text::open_tokenizer(own);
     auto tokenizer = find_tokenizer();
     // OpenCLIP fills a text up with zeros, whatever the vocabulary's file says of padding.
-    if (!open_clip_.empty()) tokenizer->pad_id = 0;
+    if (is_2() || part == "tokenizer_2") tokenizer->pad_id = 0;
     return tokenizer;
   }
 
  private:
+  bool is_2() const { return clip_.empty(); }  // Stable Diffusion 2.x
+  std::vector<RenamedTensor> names(const std::string& part) const {
+    if (part == "unet") return unet_names(unet_);
+    if (part == "vae") return vae_names(vae_);
+    if (part == "text_encoder_2") return open_clip_names(open_clip_, true);
+    return is_2() ? open_clip_names(open_clip_, false) : clip_names(clip_);
+  }
+
   bool inpaints() const { return unet_.shape("input_blocks.0.0.weight", 4)[1] == 9; }
 
   std::unique_ptr<text::Tokenizer> find_tokenizer() const {
@@ -128,6 +145,7 @@ class SingleFile : public PictureFiles {
   std::string path_;
   PictureFilesOptions options_;
   std::shared_ptr<const formats::TensorSource> file_;
+  bool xl_;
   Section unet_, vae_, clip_, open_clip_;
   std::string pipeline_ = "StableDiffusionPipeline", prediction_type_;
   std::vector<PicturePart> parts_;

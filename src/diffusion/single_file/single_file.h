@@ -1,5 +1,5 @@
-// Checkpoints in one file, in the original naming: Stable Diffusion 1.x and 2.x (UNet, autoencoder
-// and CLIP or OpenCLIP), and ControlNets.
+// Checkpoints in one file, in the original naming: Stable Diffusion 1.x, 2.x and XL (UNet,
+// autoencoder and CLIP, OpenCLIP or both), and ControlNets.
 #pragma once
 
 #include <memory>
