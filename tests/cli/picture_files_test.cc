@@ -152,6 +152,7 @@ TEST(PictureFiles, InspectOfSingleFiles) {
   const nlohmann::json json = run("inspect " + kSingle + "/sd2.ckpt --json").json();
   EXPECT_EQ(json["format"], "single file in the original naming");
   EXPECT_EQ(json["scheduler"]["prediction_type"], "v_prediction");
+  EXPECT_EQ(json["parts"][0]["class"], "DDIMScheduler");
   const nlohmann::json folder = run("inspect " + kPipelines + "/sd2 --json").json();
   EXPECT_EQ(json["parameters"], folder["parameters"]);
   EXPECT_EQ(run("inspect " + kSingle + "/controlnet.pth --json").json()["architecture"],

@@ -60,7 +60,7 @@ class SingleFile : public PictureFiles {
     if (prediction_type_.empty())
       prediction_type_ = is_2() && !inpaints() ? "v_prediction" : "epsilon";
     if (xl_) pipeline_ = "StableDiffusionXLPipeline";
-    parts_ = {{"scheduler", "scheduler"}};
+    parts_ = {{"scheduler", SingleFile::scheduler("scheduler").get_string("_class_name", "")}};
     if (!clip_.empty() || !open_clip_.empty()) {
       parts_.push_back({"text_encoder", "CLIPTextModel"});
       parts_.push_back({"tokenizer", "CLIPTokenizer"});
