@@ -43,7 +43,8 @@ void add_condition(CLI::App& app, Run& run) {
   verb->add_option("--high", flags->settings.canny.high, "canny: strong edges are above this (200)")
       ->check(in_range(0.0, 32767.0))
       ->type_name("X");
-  verb->add_flag("--l2", flags->settings.canny.l2, "canny: slopes by Pythagoras instead of |dx| + |dy|");
+  verb->add_flag("--l2", flags->settings.canny.l2,
+                 "canny: slopes by Pythagoras instead of |dx| + |dy|");
   verb->add_option("--sigma", flags->settings.sigma,
                    "Blur in pixels: softedge (1.5), lineart (6), scribble (3), blur (8)")
       ->type_name("X");

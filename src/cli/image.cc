@@ -148,8 +148,8 @@ std::vector<std::string> given_arguments(const CLI::App& verb) {
   return arguments;
 }
 
-// The arguments in a picture's file, then those given now: the later ones count, and lists given now
-// replace the file's.
+// The arguments in a picture's file, then those given now: the later ones count, and lists given
+// now replace the file's.
 int repeat_picture(const ImageFlags& given, const CLI::App& verb) {
   for (const auto& [key, value] : formats::read_png_text(given.from_png)) {
     if (key != kArgumentsKey) continue;

@@ -53,7 +53,8 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   const auto text = [&](const char* name, std::string& value, const char* help, const char* type) {
     return one(verb.add_option(name, value, help)->type_name(type));
   };
-  text("MODEL,--model", flags.model, "Model: a diffusers folder, or a checkpoint in one file", "MODEL");
+  text("MODEL,--model", flags.model, "Model: a diffusers folder, or a checkpoint in one file",
+       "MODEL");
   text("--variant", flags.variant, "Weights to prefer, such as fp16", "NAME");
   text("--config", flags.config, "Configurations and tokenizer for a single file", "FOLDER");
   text("--tokenizer", flags.compute.tokenizer, "Another tokenizer", "FOLDER");
@@ -163,7 +164,8 @@ diffusion::PictureRequest picture_request(const ImageFlags& flags) {
   if (!flags.image.empty()) request.image = formats::read_image(flags.image);
   if (!flags.mask.empty()) request.mask = formats::read_image(flags.mask);
   if (!flags.init_latents.empty()) request.init_latents = formats::read_npy(flags.init_latents);
-  if (flags.conditions.size() != flags.controlnets.size())
+  // Without --controlnet the model's folder may have one, which check_request() looks at.
+  if (flags.conditions.size() != flags.controlnets.size() && !flags.controlnets.empty())
     throw CLI::ValidationError("--condition",
                                fmt::format("{} given for {} of --controlnet; expected one for each",
                                            flags.conditions.size(), flags.controlnets.size()));
@@ -175,10 +177,10 @@ diffusion::PictureRequest picture_request(const ImageFlags& flags) {
        {std::pair{"--conditioning-scale", &flags.conditioning_scales},
         {"--control-start", &flags.control_starts},
         {"--control-end", &flags.control_ends}})
-    if (values->size() > 1 && values->size() != flags.controlnets.size())
+    if (values->size() > 1 && values->size() != flags.conditions.size())
       throw CLI::ValidationError(
           name, fmt::format("{} given for {} of --controlnet; expected none, one, or one for each",
-                            values->size(), flags.controlnets.size()));
+                            values->size(), flags.conditions.size()));
   for (size_t i = 0; i < flags.conditions.size(); ++i)
     request.controls.push_back({condition_of(flags, i),
                                 value_of(flags.conditioning_scales, i, 1),

@@ -150,7 +150,8 @@ void print_part(const PartSummary& summary, bool with_tensors) {
                           in_bytes(all.bytes), in_bytes(2 * all.parameters),
                           in_bytes(4 * all.parameters));
   }
-  write_out(fmt::format("  {:<18} {:<22} {}\n", summary.part.name, summary.part.class_name, weights));
+  write_out(
+      fmt::format("  {:<18} {:<22} {}\n", summary.part.name, summary.part.class_name, weights));
   if (!summary.unsupported.empty())
     write_out(fmt::format("  {:<18} cannot be run: {}\n", "", summary.unsupported));
   if (with_tensors && summary.weights) print_tensors(*summary.weights);

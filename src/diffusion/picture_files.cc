@@ -8,6 +8,7 @@
 #include "diffusion/safety_checker.h"
 #include "diffusion/scheduler.h"
 #include "diffusion/single_file/single_file.h"
+#include "formats/bytes.h"
 #include "formats/weights_folder.h"
 #include "models/diffusion/unet_config.h"
 #include "models/diffusion/vae.h"
@@ -30,7 +31,9 @@ class FolderFiles : public PictureFiles {
     pipeline_ = formats::optional_string(index, "_class_name", "unknown", file);
     for (const auto& [name, value] : index.items()) {
       if (value.is_boolean()) flags_[name] = value.get<bool>();
-      if (!value.is_array()) continue;  // settings of the pipeline
+      if (!value.is_array() || name.empty() || name[0] == '_') continue;  // settings
+      if (name[0] == '.' || name.find('/') != std::string::npos)
+        fail("{}: {}: a part's name is a folder's", file, formats::shown(name));
       if (value.size() != 2 || !(value[1].is_string() || value[1].is_null()))
         fail("{}: {}: expected a library and a class", file, name);
       const bool dropped = name == "safety_checker" && !options.safety_checker;
@@ -107,7 +110,9 @@ class PartFiles : public PictureFiles {
   std::string format() const override { return "part of a diffusers folder"; }
   const std::string& pipeline() const override { return class_; }
   const std::vector<PicturePart>& parts() const override { return parts_; }
-  Config config(const std::string&) const override { return Config::read(folder_ + "/config.json"); }
+  Config config(const std::string&) const override {
+    return Config::read(folder_ + "/config.json");
+  }
   std::unique_ptr<formats::TensorSource> weights(const std::string&) const override {
     return formats::open_weights_folder(folder_, options_.variant);
   }
@@ -246,7 +251,8 @@ void check_part(const PictureFiles& files, const PicturePart& part) {
   for (const KnownPart& known : known_parts()) {
     if (part.name != known.name) continue;
     const auto& classes = known.classes;
-    if (!classes.empty() && std::find(classes.begin(), classes.end(), part.class_name) == classes.end())
+    if (!classes.empty() &&
+        std::find(classes.begin(), classes.end(), part.class_name) == classes.end())
       fail("{}: part {}: expected {}, found {}", files.path(), part.name,
            fmt::join(classes, " or "), part.class_name.empty() ? "none" : part.class_name);
     if (known.check) known.check(files);

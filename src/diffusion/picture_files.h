@@ -15,11 +15,11 @@
 namespace sumi::diffusion {
 
 struct PictureFilesOptions {
-  std::string variant;  // of the weights: "fp16" ... (formats/weights_folder.h)
+  std::string variant;          // of the weights: "fp16" ... (formats/weights_folder.h)
   std::string tokenizer;        // a folder or tokenizer.json, in place of the model's
   std::string prediction_type;  // in place of the scheduler's: epsilon, v_prediction, sample
-  // Of a single file: a diffusers folder whose configurations, scheduler and tokenizer hold in place
-  // of what can be derived.
+  // Of a single file: a diffusers folder whose configurations, scheduler and tokenizer hold in
+  // place of what can be derived.
   std::string config;
   bool safety_checker = true;  // false: such a part counts as absent
 };

@@ -13,6 +13,7 @@ constexpr const char* kTextPart2 = "text_encoder_2";
 constexpr const char* kUnetPart = "unet";
 constexpr const char* kVaePart = "vae";
 constexpr const char* kLowResPart = "low_res_scheduler";
+constexpr const char* kControlPart = "controlnet";
 constexpr const char* kCheckerPart = "safety_checker";
 
 }  // namespace
@@ -41,8 +42,11 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
   files_->weights(kVaePart);  // it is there
   if (!files_->class_of(kCheckerPart).empty()) files_->weights(kCheckerPart);
-  controlnets_.resize(options.controlnets.size());
-  for (const std::string& net : options.controlnets)
+  // A pipeline saved with its ControlNet has it in its folder.
+  if (options_.controlnets.empty() && !files_->class_of(kControlPart).empty())
+    options_.controlnets = {path + "/" + kControlPart};
+  controlnets_.resize(options_.controlnets.size());
+  for (const std::string& net : options_.controlnets)
     nets_.push_back(open_controlnet(net, options.files, unet));
   for (const auto& net : nets_) check_part(*net, {"controlnet", net->pipeline()});
 }

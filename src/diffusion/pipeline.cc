@@ -190,7 +190,8 @@ void check_request(const PictureModel& model, PictureRequest& request) {
   check_range("--guidance-scale", request.guidance_scale, 0, 1000);
   check_range("--guidance-rescale", request.guidance_rescale, 0, 1);
   check_range("--strength", request.strength, 0, 1);
-  if (request.image && !enlarges && static_cast<int64_t>(static_cast<double>(request.steps) * request.strength) < 1)
+  if (request.image && !enlarges &&
+      static_cast<int64_t>(static_cast<double>(request.steps) * request.strength) < 1)
     fail("--strength {} of {} steps leaves no step; expected more of either", request.strength,
          request.steps);
   model.scheduler(request.scheduler)->set_timesteps(request.steps);

@@ -20,8 +20,8 @@ ClipPreprocessing clip_preprocessing(const models::Config& config);
 
 class SafetyChecker {
  public:
-  // `config`: the checker's; its weights; the feature extractor's configuration. Throws Error naming
-  // file and field or tensor.
+  // `config`: the checker's; its weights; the feature extractor's configuration. Throws Error
+  // naming file and field or tensor.
   SafetyChecker(const models::Config& config, const formats::TensorSource& source,
                 const models::Config& preprocessor, const nn::LoadOptions& options);
 

@@ -213,6 +213,7 @@ TEST(Image, BadInputIsNamed) {
       {sd1 + " --controlnet parts/unet --condition inputs/condition.png" + out, "part controlnet: expected ControlNetModel, found UNet2DConditionModel"},
       {sd1 + " --lora inputs/embedding.safetensors" + out, "not a name of a LoRA"},
       {sd1 + " --embedding inputs/lora_peft.safetensors" + out, "has one tensor"},
+      {sd1 + " --condition inputs/condition.png" + out, "1 pictures for 0 ControlNets"},
       {sd1 + " --clip-skip 2" + out, "clip skip 2"},
       {"parts/vae --prompt a" + out, "model_index.json"},
       {"inpaint --prompt a" + out, "this model inpaints"},
@@ -223,7 +224,7 @@ TEST(Image, BadInputIsNamed) {
     EXPECT_NE(outcome.err.find(message), std::string::npos) << arguments << "\n" << outcome.err;
   }
   for (const std::string& arguments :
-       {sd1, sd1 + " --condition inputs/condition.png" + out, sd1 + " --scheduler best" + out})
+       {sd1, sd1 + " --controlnet parts/controlnet" + out, sd1 + " --scheduler best" + out})
     EXPECT_EQ(image(arguments).code, 2) << arguments;
 }
 

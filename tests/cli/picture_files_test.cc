@@ -91,6 +91,21 @@ TEST(PictureFiles, SingleFilesGiveThePicturesOfTheirFolders) {
                        "--controlnet " + kPipelines + "/parts/controlnet" + condition));
 }
 
+TEST(PictureFiles, APipelinesOwnControlNetIsUsed) {
+  const PictureFolder model("sd1");
+  fs::copy(kPipelines + "/parts/controlnet", model / "controlnet");
+  model.edit("model_index.json", "controlnet", {"diffusers", "ControlNetModel"});
+  const std::string condition = " --condition " + kPipelines + "/inputs/condition.png";
+  EXPECT_EQ(picture_of(model.path(), condition),
+            picture_of(kPipelines + "/sd1",
+                       "--controlnet " + kPipelines + "/parts/controlnet" + condition));
+  EXPECT_NE(run("image " + model.path() + " --prompt a -o x.png").err.find("0 pictures for 1"),
+            std::string::npos);
+  model.edit("model_index.json", "../unet", {"diffusers", "UNet2DConditionModel"});
+  EXPECT_NE(run("inspect " + model.path()).err.find("\"../unet\": a part's name is a folder's"),
+            std::string::npos);
+}
+
 TEST(PictureFiles, SingleFilesWithoutWhatTheyNeed) {
   const auto error = [](const std::string& arguments) {
     const Outcome outcome = run("image " + arguments + " --prompt a -o x.png");

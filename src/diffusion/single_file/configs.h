@@ -1,6 +1,7 @@
 // The configurations that diffusers and transformers would have written for the networks of a
-// checkpoint in the original naming, from its shapes. What shapes do not tell is as in the published
-// models: 8 heads, or 64 channels each where transformers begin with linear layers; groups of 32.
+// checkpoint in the original naming, from its shapes. What shapes do not tell is as in the
+// published models: 8 heads, or 64 channels each where transformers begin with linear layers;
+// groups of 32.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -17,8 +18,8 @@ nlohmann::json vae_config_of(const Section& net, int64_t sample_size, double sca
 nlohmann::json clip_config_of(const Section& net);
 // Without the last layer and the projection, or `whole`.
 nlohmann::json open_clip_config_of(const Section& net, bool whole);
-// Stable Diffusion's schedule, as in the published folders: PNDM, or DDIM for models of velocity, or
-// Euler for XL.
+// Stable Diffusion's schedule, as in the published folders: PNDM, or DDIM for models of velocity,
+// or Euler for XL.
 nlohmann::json scheduler_config_of(const std::string& prediction_type, bool xl);
 
 // The widths of a ControlNet's hint encoder.

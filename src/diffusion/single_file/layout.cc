@@ -8,7 +8,8 @@ namespace sumi::diffusion {
 Section::Section(const formats::TensorSource& file, const std::string& prefix)
     : file_(file.describe()), prefix_(prefix) {
   for (const formats::TensorInfo& info : file.tensors())
-    if (info.name.rfind(prefix, 0) == 0) shapes_.emplace(info.name.substr(prefix.size()), info.shape);
+    if (info.name.rfind(prefix, 0) == 0)
+      shapes_.emplace(info.name.substr(prefix.size()), info.shape);
 }
 
 bool Section::any(const std::string& beginning) const {

@@ -56,7 +56,8 @@ Beginnings encoder_names(const std::vector<LdmLevel>& levels) {
   for (size_t l = 0; l < levels.size(); ++l) {
     const std::string to = fmt::format("down_blocks.{}.", l);
     for (int64_t i = 0; i < levels[l].layers; ++i, ++block) {
-      add_resnet(names, fmt::format("input_blocks.{}.0.", block), fmt::format("{}resnets.{}.", to, i));
+      add_resnet(names, fmt::format("input_blocks.{}.0.", block),
+                 fmt::format("{}resnets.{}.", to, i));
       names[fmt::format("input_blocks.{}.1.", block)] = fmt::format("{}attentions.{}.", to, i);
     }
     if (levels[l].down)
@@ -176,7 +177,8 @@ std::vector<RenamedTensor> open_clip_names(const Section& net, bool whole) {
       continue;
     }
     if (stored == "positional_embedding") {
-      tensors.push_back({.name = "text_model.embeddings.position_embedding.weight", .stored = full});
+      tensors.push_back(
+          {.name = "text_model.embeddings.position_embedding.weight", .stored = full});
       continue;
     }
     std::string name = stored;

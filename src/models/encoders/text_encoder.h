@@ -21,13 +21,13 @@ class TextEncoder {
 
   // ids [B, T] i32 -> [B, T, hidden_size], which textual inversion changes.
   virtual Tensor token_embeddings(const Tensor& ids) const = 0;
-  // Of such embeddings of texts whose first `text_length` tokens are not padding: [B, T, output_size].
-  // clip_skip leaves out the last layers (diffusers' option for CLIP). Throws Error if the encoder
+  // Of such embeddings of texts whose first `text_length` tokens are not padding:
+  // [B, T, output_size]. clip_skip leaves out the last layers (diffusers' option for CLIP). Throws Error if the encoder
   // has no such number of layers to leave out.
   virtual Tensor states(const Tensor& embeddings, int64_t text_length, int64_t clip_skip) const = 0;
 
-  // What Stable Diffusion XL sees: the states before the last layer, without the final norm; and the
-  // whole text as one vector [B, P], projected. CLIP alone has them (Error).
+  // What Stable Diffusion XL sees: the states before the last layer, without the final norm; and
+  // the whole text as one vector [B, P], projected. CLIP alone has them (Error).
   virtual Tensor penultimate_states(const Tensor& embeddings, int64_t clip_skip) const;
   virtual Tensor pooled(const Tensor& ids, const Tensor& embeddings) const;
 };

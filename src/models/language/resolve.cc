@@ -114,7 +114,9 @@ std::string resolve_model(const std::string& model) {
   if (const std::string found = model_at(model); !found.empty()) return found;
   std::error_code error;
   if (fs::is_directory(model, error))
-    fail("{}: the folder has neither config.json nor exactly one .gguf or .pth file", model);
+    fail("{}: the folder has neither config.json nor model_index.json nor exactly one .gguf or "
+         ".pth file",
+         model);
   const fs::path cache = models_cache(), hub = hub_cache();
   if (const std::string found = in_models_cache(model, cache); !found.empty()) return found;
   if (const std::string found = in_hub_cache(model, hub); !found.empty()) return found;
