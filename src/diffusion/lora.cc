@@ -157,6 +157,14 @@ void LoraSet::add(const std::string& path, float weight) {
   }
 }
 
+void LoraSet::check_parts(const std::vector<std::string>& parts) const {
+  for (const auto& [key, layer] : changes_) {
+    const std::string part = key.substr(0, key.find('/'));
+    if (std::find(parts.begin(), parts.end(), part) == parts.end())
+      fail("{}: tensor {}: the model has no part {}", layer.file, formats::shown(layer.name), part);
+  }
+}
+
 std::unique_ptr<formats::TensorSource> LoraSet::merged(
     std::unique_ptr<formats::TensorSource> source, const std::string& part) const {
   std::unordered_map<std::string, std::string> names;  // layer with underscores -> tensor

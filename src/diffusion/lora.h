@@ -29,6 +29,8 @@ class LoraSet {
   void add(const std::string& path, float weight);
 
   bool empty() const { return changes_.empty(); }
+  // Throws Error naming a tensor that changes none of these parts.
+  void check_parts(const std::vector<std::string>& parts) const;
 
   // `source` with the changes to `part` ("unet" or "text_encoder") merged into what get() returns
   // (f32 where changed). The set must outlive it. Throws Error naming the layers that the part does

@@ -39,6 +39,7 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   }
   load_.compute = options.compute;
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
+  loras_.check_parts(changed);
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
   files_->weights(kVaePart);  // it is there
   if (!files_->class_of(kCheckerPart).empty()) files_->weights(kCheckerPart);

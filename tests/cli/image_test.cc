@@ -177,6 +177,20 @@ TEST(Image, EmbeddingsOfTheWebInterface) {
             std::string::npos);
 }
 
+TEST(Image, ALoraOfAPartThatIsNotThereIsNamed) {
+  const Folder folder;
+  formats::write_safetensors(
+      folder / "l.safetensors",
+      {{"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight", Tensor::zeros({2, 16})},
+       {"lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_up.weight", Tensor::zeros({32, 2})}});
+  const std::string lora = " --prompt a --steps 1 --lora " + (folder / "l.safetensors") + " -o " +
+                           (folder / "p.png");
+  EXPECT_NE(image("sd1" + lora).err.find("the model has no part text_encoder_2"),
+            std::string::npos);
+  const Outcome xl = image("xl" + lora, "pipelines_more");
+  EXPECT_EQ(xl.code, 0) << xl.err;
+}
+
 TEST(Image, TheSafetyCheckerHoldsAPictureBack) {
   const Folder folder;
   const std::string held = arguments_of("checked_held", "pipelines_more");

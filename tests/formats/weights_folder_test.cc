@@ -69,6 +69,15 @@ TEST_F(WeightsFolder, PyTorchFilesComeAfterSafetensors) {
   EXPECT_EQ(open_weights_folder(folder_.path())->tensors().size(), 2u);
 }
 
+TEST_F(WeightsFolder, NamesOfDiffusersParts) {
+  std::filesystem::copy_file(std::string(SUMI_TEST_DATA) + "/formats/torch/training.pt",
+                             folder_.file("diffusion_pytorch_model.bin"));
+  EXPECT_TRUE(open_weights_folder(folder_.path())->has("weight"));
+  folder_.write("diffusion_pytorch_model.safetensors.index.json",
+                R"({"weight_map":{"a":"one.safetensors","b":"one.safetensors"}})");
+  EXPECT_TRUE(open_weights_folder(folder_.path())->has("a"));
+}
+
 TEST_F(WeightsFolder, Variants) {
   const auto first = [&](const std::string& variant) {
     return open_weights_folder(folder_.path(), variant)->tensors().at(0).name;
