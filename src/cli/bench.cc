@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "cli/bench_image.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "kernels/limits.h"
@@ -167,8 +168,13 @@ void add_bench(CLI::App& app, Run& run) {
       "Examples:\n"
       "  sumi bench model.gguf\n"
       "  sumi bench model.gguf --prefill 2048 --decode 0 --threads 2 --json\n"
-      "  sumi bench --limits");
-  verb->callback([=, &run] { run = [=] { return run_bench(*flags); }; });
+      "  sumi bench --limits\n"
+      "  sumi bench image folder --size 512");
+  verb->require_subcommand(0, 1);
+  const CLI::App* image = add_bench_image(*verb, run);
+  verb->callback([=, &run] {
+    if (!image->parsed()) run = [=] { return run_bench(*flags); };
+  });
 }
 
 }  // namespace sumi::cli

@@ -46,6 +46,19 @@ formats::Image condition_of(const ImageFlags& flags, size_t i) {
 
 }  // namespace
 
+void add_picture_compute_flags(CLI::App& verb, ImageFlags& flags) {
+  verb.add_flag("--low-memory", flags.low_memory,
+                "Load parts when needed, release them after; decode in tiles");
+  verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
+  verb.add_option("--dtype", flags.compute.dtype, "f32 (auto), bf16, or int8 (weights)")
+      ->capture_default_str()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}))
+      ->type_name("TYPE");
+  add_threads_flag(verb, flags.compute);
+  verb.get_option("--threads")->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+}
+
 void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   const auto one = [](CLI::Option* option) {  // the last counts, so that --from-png can be changed
     return option->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -114,14 +127,7 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   text("--from-png", flags.from_png, "Repeat a picture of Sumi's; other flags change it", "FILE");
   verb.add_flag("--no-safety-checker", flags.no_safety_checker,
                 "Do not run the model's safety checker");
-  verb.add_flag("--low-memory", flags.low_memory,
-                "Load parts when needed, release them after; decode in tiles");
-  verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
-  one(verb.add_option("--dtype", flags.compute.dtype, "f32 (auto), or bf16")->capture_default_str())
-      ->check(CLI::IsMember({"auto", "f32", "bf16"}))
-      ->type_name("TYPE");
-  add_threads_flag(verb, flags.compute);
-  one(verb.get_option("--threads"));
+  add_picture_compute_flags(verb, flags);
   verb.add_flag("--stats", flags.stats, "Print times and memory");
   verb.add_flag("--json", flags.json, "Print one JSON object");
 }
@@ -129,7 +135,9 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
 diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
   using Compute = ops::PackedWeight::Compute;
   diffusion::PictureModelOptions options;
-  options.compute = flags.compute.dtype == "bf16" ? Compute::bf16 : Compute::f32;
+  options.int8_weights = flags.compute.dtype == "int8";
+  options.compute =
+      flags.compute.dtype == "bf16" || options.int8_weights ? Compute::bf16 : Compute::f32;
   options.low_memory = flags.low_memory;
   options.files = {flags.variant, flags.compute.tokenizer, flags.prediction_type, flags.config,
                    !flags.no_safety_checker};

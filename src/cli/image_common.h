@@ -25,6 +25,8 @@ struct ImageFlags {
 };
 
 void add_image_flags(CLI::App& verb, ImageFlags& flags);
+// Those among them that say how to compute: --dtype, --threads, --low-memory, --tiled.
+void add_picture_compute_flags(CLI::App& verb, ImageFlags& flags);
 
 // Throw CLI::ValidationError or Error naming the flag.
 diffusion::PictureModelOptions model_options(const ImageFlags& flags);

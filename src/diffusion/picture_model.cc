@@ -37,7 +37,8 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
     tokenizer_2_ = files_->tokenizer("tokenizer_2");
     changed.push_back(kTextPart2);
   }
-  load_.compute = options.compute;
+  load_.compute = network_load_.compute = options.compute;
+  network_load_.int8_weights = options.int8_weights;
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   loras_.check_parts(changed);
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
@@ -90,7 +91,8 @@ const Concepts& PictureModel::concepts() {
 const models::UNet& PictureModel::unet() {
   if (!unet_) {
     unet_ = std::make_unique<models::UNet>(
-        files_->config(kUnetPart), *loras_.merged(files_->weights(kUnetPart), kUnetPart), load_);
+        files_->config(kUnetPart), *loras_.merged(files_->weights(kUnetPart), kUnetPart),
+        network_load_);
   }
   return *unet_;
 }
@@ -99,7 +101,7 @@ const models::ControlNet& PictureModel::controlnet(size_t index) {
   std::unique_ptr<models::ControlNet>& net = controlnets_.at(index);
   if (!net)
     net = std::make_unique<models::ControlNet>(nets_[index]->config("controlnet"),
-                                               *nets_[index]->weights("controlnet"), load_);
+                                               *nets_[index]->weights("controlnet"), network_load_);
   return *net;
 }
 

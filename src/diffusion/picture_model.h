@@ -21,6 +21,7 @@ namespace sumi::diffusion {
 struct PictureModelOptions {
   PictureFilesOptions files;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::f32;
+  bool int8_weights = false;  // of UNet and ControlNets; the autoencoder, small and sensitive, has `compute`
   bool low_memory = false;  // parts are released as soon as a picture's next stage begins
   std::vector<std::pair<std::string, float>> loras;             // file, weight
   std::vector<std::pair<std::string, std::string>> embeddings;  // file, word ("": the file's)
@@ -69,7 +70,7 @@ class PictureModel {
   PictureModelOptions options_;
   std::unique_ptr<PictureFiles> files_;
   std::vector<std::unique_ptr<PictureFiles>> nets_;  // of the ControlNets
-  nn::LoadOptions load_;
+  nn::LoadOptions load_, network_load_;  // the second for UNet and ControlNets
   LoraSet loras_;
   models::UNetConfig unet_config_;
   int64_t factor_ = 8, sample_size_ = 64;

@@ -8,6 +8,7 @@
 #include "diffusion/layout.h"
 #include "formats/image_resize.h"
 #include "tensor/autograd.h"
+#include "tensor/block_cache.h"
 
 namespace sumi::diffusion {
 
@@ -264,6 +265,7 @@ DenoiseJob prepare(PictureModel& model, const PictureRequest& request, const Tex
 
 formats::Image decode_latents(PictureModel& model, const Tensor& latents, bool tiled) {
   const tensor::NoGrad no_grad;
+  tensor::release_cached_blocks();  // decoding needs the most memory of all stages, in larger blocks
   const models::Vae& vae = model.vae(false);
   const auto shift = static_cast<float>(vae.shift_factor());
   const auto factor = static_cast<float>(vae.scaling_factor());

@@ -1,6 +1,7 @@
 #include "nn/conv.h"
 
 #include "ops/elementwise.h"
+#include "ops/picture.h"
 
 namespace sumi::nn {
 
@@ -9,6 +10,15 @@ Tensor Conv2d::operator()(const Tensor& x, Tensor residual) const {
   if (!weight_.defined()) fail("conv2d: the layer has no weight");
   Tensor y = ops::conv2d(x, weight_, bias_, options_);
   return residual.defined() ? ops::add(y, residual) : y;
+}
+
+Tensor Conv2d::of_upsampled(const Tensor& x, int64_t height, int64_t width) const {
+  if (packed_ && height == 2 * x.size(1) && width == 2 * x.size(2)) {
+    ops::Conv2dOptions options = options_;
+    options.doubled = true;
+    return ops::conv2d(x, *packed_, bias_, options);
+  }
+  return (*this)(ops::upsample_nearest(x, height, width));
 }
 
 }  // namespace sumi::nn

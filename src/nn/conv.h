@@ -21,6 +21,8 @@ class Conv2d {
   bool defined() const { return packed_ || weight_.defined(); }
   // Plus residual, if it is defined; its memory is reused if this is its only handle.
   Tensor operator()(const Tensor& x, Tensor residual = {}) const;
+  // Of x made [B, height, width, I] first, by repeating pixels (ops::upsample_nearest).
+  Tensor of_upsampled(const Tensor& x, int64_t height, int64_t width) const;
 
  private:
   Tensor weight_;

@@ -16,6 +16,10 @@ class GroupNorm {
   Tensor operator()(const Tensor& x, bool silu = false) const {
     return ops::group_norm(x, weight_, bias_, groups_, eps_, silu);
   }
+  // The same of x + offset [B, C] (or undefined), in x's memory if the caller gave it up.
+  Tensor of_sum(Tensor x, const Tensor& offset, bool silu) const {
+    return ops::group_norm_of_sum(std::move(x), offset, weight_, bias_, groups_, eps_, silu);
+  }
 
  private:
   Tensor weight_, bias_;  // [C]

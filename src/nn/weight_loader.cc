@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "base/threads.h"
+#include "kernels/quantize_reference.h"
 #include "ops/embedding.h"
 #include "tensor/autograd.h"
 
@@ -71,6 +72,17 @@ Tensor dequantize(const Tensor& x) {
   std::vector<int32_t> ids(static_cast<size_t>(x.size(0)));
   std::iota(ids.begin(), ids.end(), 0);
   return ops::embedding(Tensor::from_ids(ids, {x.size(0)}), x);
+}
+
+// f32 [N, K] as q8_0: int8 with a scale for every 32.
+Tensor quantized_q8_0(const Tensor& x) {
+  Tensor codes = Tensor::empty(x.shape(), DType::q8_0);
+  const int64_t row = x.size(1), row_bytes = codes.nbytes() / x.size(0);
+  base::parallel_for(x.size(0), 1, [&](int64_t begin, int64_t end) {
+    kernels::quantize_q8_0(x.f32() + begin * row, (end - begin) * row,
+                           codes.bytes() + begin * row_bytes);
+  });
+  return codes;
 }
 
 }  // namespace
@@ -235,11 +247,13 @@ Tensor WeightLoader::joined_bias(const std::vector<WeightName>& parts,
   return joined;
 }
 
-kernels::onednn::ConvType WeightLoader::conv_type(DType stored) const {
-  using kernels::onednn::ConvType;
-  if (options_.compute == ops::PackedWeight::Compute::stored)
-    return stored == DType::f32 ? ConvType::f32 : ConvType::bf16;
-  return options_.compute == ops::PackedWeight::Compute::f32 ? ConvType::f32 : ConvType::bf16;
+ops::ConvStorage WeightLoader::conv_storage(DType stored) const {
+  using ops::ConvStorage;
+  using Compute = ops::PackedWeight::Compute;
+  if (options_.int8_weights) return ConvStorage::int8;
+  if (options_.compute == Compute::f32) return ConvStorage::f32;
+  if (options_.compute == Compute::stored && stored == DType::f32) return ConvStorage::f32;
+  return stored == DType::f16 ? ConvStorage::f16 : ConvStorage::bf16;
 }
 
 Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
@@ -256,12 +270,20 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
     out = std::copy_n(wide.f32(), wide.numel(), out);
     done(parts[i].file + ".weight");
   }
-  auto packed = std::make_shared<const ops::PackedConv>(joined, conv_type(stored),
-                                                        ops::Conv2dOptions{});
-  memory_bytes_ += packed->bytes();
-  Linear layer(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
-  add_adapters(parts, n, k, layer);
-  return layer;
+  const Tensor own_bias = bias ? joined_bias(parts, n, total) : Tensor();
+  const auto finished = [&](const auto& packed) {
+    memory_bytes_ += packed->bytes();
+    Linear layer(packed, own_bias);
+    add_adapters(parts, n, k, layer);
+    return layer;
+  };
+  if (options_.int8_weights && k % dtype_block_size(DType::q8_0) == 0) {
+    const Tensor codes = quantized_q8_0(joined.view({total, k}));
+    return finished(std::make_shared<const ops::PackedWeight>(
+        std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_));
+  }
+  return finished(std::make_shared<const ops::PackedConv>(joined, conv_storage(stored),
+                                                          ops::Conv2dOptions{}));
 }
 
 Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int64_t kernel,
@@ -274,7 +296,7 @@ Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int
     return Conv2d(plain, bias ? vector(name, ".bias", out) : Tensor(), options);
   }
   auto packed =
-      std::make_shared<const ops::PackedConv>(weight, conv_type(weight.dtype()), options);
+      std::make_shared<const ops::PackedConv>(weight, conv_storage(weight.dtype()), options);
   memory_bytes_ += packed->bytes();
   done(full);
   return Conv2d(std::move(packed), bias ? vector(name, ".bias", out) : Tensor(), options);

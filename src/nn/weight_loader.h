@@ -34,6 +34,14 @@ struct LoadOptions {
   // Linear layers that see thousands of rows at once are packed for oneDNN (see nn/linear.h). Then,
   // and for convolutions, Compute::stored means f32 for f32 weights and bf16 for others.
   bool many_rows = false;
+  // Then they are packed as q8_0, whose inputs are rounded to int8, too, and convolutions' weights as
+  // ops::ConvStorage::int8.
+  bool int8_weights = false;
+  LoadOptions with_many_rows() const {
+    LoadOptions options = *this;
+    options.many_rows = true;
+    return options;
+  }
   LoraSource lora;                       // adapters of the linear layers; may be empty
   WeightEdit edit;                       // of plain linear weights; may be empty
   std::function<void(double)> progress;  // 0 to 1; may be empty
@@ -83,7 +91,7 @@ class WeightLoader {
   Tensor matrix(const WeightName& name, int64_t n,
                 int64_t k) const;  // rows in order, element type as stored
   Tensor float_tensor(const std::string& name, const Shape& shape) const;
-  kernels::onednn::ConvType conv_type(DType stored) const;
+  ops::ConvStorage conv_storage(DType stored) const;
   Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                          int64_t k, bool bias);
   Tensor joined_bias(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,

@@ -6,6 +6,7 @@
 #include "kernels/attention_blocks.h"
 #include "kernels/tile_matmul.h"
 #include "ops/common.h"
+#include "ops/work.h"
 
 namespace sumi::ops {
 namespace {
@@ -303,6 +304,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options) {
   const Problem p = check(q, k, v, options);
   Tensor out = Tensor::empty(q.shape());
+  count_products(2 * q.numel() * p.keys);
   const bool biased = options.distance_bias.defined();
   const bool recording =
       needs_record({&q, &k, &v}) || (biased && needs_record({&options.distance_bias}));

@@ -4,6 +4,8 @@
 
 #include "ops/activation.h"
 #include "ops/common.h"
+#include "ops/picture.h"
+#include "ops/work.h"
 
 namespace sumi::ops {
 namespace {
@@ -13,8 +15,8 @@ using Problem = onednn::Conv2d;
 
 Problem problem_of(const Shape& x, const Shape& weight, const Conv2dOptions& o) {
   Problem p{.batch = x[0],
-            .height = x[1],
-            .width = x[2],
+            .height = o.doubled ? 2 * x[1] : x[1],
+            .width = o.doubled ? 2 * x[2] : x[2],
             .in_channels = weight[1],
             .out_channels = weight[0],
             .kernel_height = weight[2],
@@ -42,6 +44,7 @@ Problem check(const Tensor& x, const Shape& weight, const Tensor& bias, const Co
       p.width + p.pad_left + p.pad_right < p.kernel_width)
     fail("conv2d: a picture of {} with its padding is smaller than the kernel of {}",
          shape_string(x.shape()), shape_string(weight));
+  count_products(p.batch * p.out_height() * p.out_width() * p.weight_count());
   return p;
 }
 
@@ -65,15 +68,51 @@ onednn::ConvWeights pack(const Tensor& weight, onednn::ConvType type, const Conv
   return onednn::ConvWeights(wide.f32(), typical, type);
 }
 
+// Whether the convolution goes through kernels/lane_product.h: oneDNN is as fast with 1x1 convolutions
+// of f32.
+bool in_lanes(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) {
+  const int64_t kernel = weight[2], padding = kernel / 2;
+  return (kernel == 3 || (kernel == 1 && storage != ConvStorage::f32)) && weight[3] == kernel && o.stride == 1 &&
+         o.pad_top == padding && o.pad_bottom == padding && o.pad_left == padding &&
+         o.pad_right == padding && weight[0] % kernels::kLanes == 0 &&
+         weight[1] % kernels::kLanes == 0;
+}
+
+kernels::LaneType lane_type(ConvStorage storage) {
+  switch (storage) {
+    case ConvStorage::f32: return kernels::LaneType::f32;
+    case ConvStorage::bf16: return kernels::LaneType::bf16;
+    case ConvStorage::f16: return kernels::LaneType::f16;
+    case ConvStorage::int8: return kernels::LaneType::s8;
+  }
+  return kernels::LaneType::f32;
+}
+
 }  // namespace
 
-PackedConv::PackedConv(const Tensor& weight, onednn::ConvType type, const Conv2dOptions& options,
+bool multiplies_bf16() { return base::active_isa() == base::Isa::avx512_bf16; }
+
+PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOptions& options,
                        int64_t height)
-    : shape_(check_weight(weight).shape()), weights_(pack(weight, type, options, height)) {}
+    : shape_(check_weight(weight).shape()) {
+  const bool two_bytes = storage == ConvStorage::bf16 || storage == ConvStorage::f16;
+  const bool bf16 = two_bytes && multiplies_bf16();
+  if (!bf16 && in_lanes(shape_, storage, options)) {
+    const Tensor wide = weight.dtype() == DType::f32 ? weight : weight.to(DType::f32);
+    lanes_ = kernels::pack_lanes(wide.f32(), shape_[0], shape_[1], shape_[2] * shape_[3],
+                                 lane_type(storage));
+  } else {
+    const bool round = storage == ConvStorage::bf16 && weight.dtype() != DType::bf16;
+    onednn_ = pack(round ? weight.to(DType::bf16) : weight, bf16 ? onednn::ConvType::bf16 : onednn::ConvType::f32, options, height);
+  }
+}
+
+size_t PackedConv::bytes() const { return lanes_ ? lanes_->bytes() : onednn_->bytes(); }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options) {
   check_f32("conv2d", "weight", weight);
+  if (options.doubled) fail("conv2d: only packed weights take a doubled picture");
   const Problem p = check(x, weight.shape(), bias, options);
   Tensor out = Tensor::empty(result_shape(p));
   if (out.numel() > 0)
@@ -124,13 +163,29 @@ Tensor conv2d(const Tensor& x, const PackedConv& weight, const Tensor& bias,
     out = Tensor::empty(shape);
   }
   if (out.numel() == 0) return out;
-  const onednn::ConvEpilogue epilogue{.silu = options.silu, .accumulate = accumulate};
   const float* b = bias.defined() ? bias.f32() : nullptr;
-  if (weight.weights().type() == onednn::ConvType::bf16) {
-    const Tensor narrow = x.to(DType::bf16);
-    onednn::convolve(p, narrow.bytes(), weight.weights(), b, epilogue, out.f32());
+  const bool winograd = weight.lanes() && p.kernel_height == 3;  // which reads doubled pictures itself
+  const Tensor picture = options.doubled && !winograd ? upsample_nearest_2x(x) : x;
+  if (weight.lanes()) {
+    if (options.stride != 1 || options.pad_top != p.kernel_height / 2 ||
+        options.pad_left != p.kernel_width / 2 || shape[1] != p.height || shape[2] != p.width)
+      fail("conv2d: weight {} was packed for another stride or padding",
+           shape_string(weight.shape()));
+    const kernels::LaneEpilogue epilogue{b, options.silu, accumulate};
+    if (winograd)
+      kernels::lane_convolution(picture.f32(), p.batch, p.height, p.width, options.doubled,
+                                *weight.lanes(), epilogue, out.f32());
+    else
+      kernels::lane_product(picture.f32(), p.batch * p.height * p.width, *weight.lanes(), epilogue,
+                            out.f32());
+    return out;
+  }
+  const onednn::ConvEpilogue epilogue{.silu = options.silu, .accumulate = accumulate};
+  if (weight.onednn()->type() == onednn::ConvType::bf16) {
+    const Tensor narrow = picture.to(DType::bf16);
+    onednn::convolve(p, narrow.bytes(), *weight.onednn(), b, epilogue, out.f32());
   } else {
-    onednn::convolve(p, x.bytes(), weight.weights(), b, epilogue, out.f32());
+    onednn::convolve(p, picture.bytes(), *weight.onednn(), b, epilogue, out.f32());
   }
   return out;
 }

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
+#include "kernels/lane_product.h"
 #include "kernels/onednn_conv.h"
 #include "tensor/tensor.h"
 
@@ -13,6 +15,8 @@ struct Conv2dOptions {
   // Rows and columns of zeros around the picture.
   int64_t pad_top = 0, pad_bottom = 0, pad_left = 0, pad_right = 0;
   bool silu = false;  // y = silu(y), fused where the weight is packed
+  // The convolution of x made twice as high and wide by repeating its pixels; of packed weights only.
+  bool doubled = false;
 
   static Conv2dOptions padded(int64_t padding, int64_t stride = 1) {
     return {.stride = stride,
@@ -23,22 +27,34 @@ struct Conv2dOptions {
   }
 };
 
-// A convolution's weight in the processor's order, for inference only.
+// What packed weights take: four bytes, two, or one and a scale for each output channel.
+enum class ConvStorage { f32, bf16, f16, int8 };
+
+// Whether the processor multiplies bf16 (AVX-512 BF16, AMX): then inputs of bf16 weights are rounded
+// to bf16, too, and oneDNN does the products. Elsewhere weights are widened as they are used.
+bool multiplies_bf16();
+
+// A convolution's weight in the processor's order, for inference only. 1x1 and padded 3x3
+// convolutions of multiples of 64 channels go through kernels/lane_product.h, the others, and bf16
+// where the processor multiplies it, through oneDNN. Sums are f32.
 class PackedConv {
  public:
-  // weight [O, I, kh, kw] f32, f16 or bf16 computes as f32, or with inputs and weights rounded to
-  // bf16 and sums in f32. The order is chosen for pictures of `height` rows and as many columns;
-  // it suits others, too.
-  PackedConv(const Tensor& weight, kernels::onednn::ConvType type, const Conv2dOptions& options,
+  // weight [O, I, kh, kw] f32, f16 or bf16. Where the processor multiplies bf16, f16 becomes bf16;
+  // otherwise oneDNN's weights take four bytes (rounded to bf16 first, if that is the storage). Its
+  // order is chosen for pictures of `height` rows and as many columns; it suits others, too.
+  PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOptions& options,
              int64_t height = 64);
 
   const Shape& shape() const { return shape_; }  // [O, I, kh, kw]
-  size_t bytes() const { return weights_.bytes(); }
-  const kernels::onednn::ConvWeights& weights() const { return weights_; }
+  size_t bytes() const;
+  // One of the two.
+  const std::optional<kernels::LaneWeights>& lanes() const { return lanes_; }
+  const std::optional<kernels::onednn::ConvWeights>& onednn() const { return onednn_; }
 
  private:
   Shape shape_;
-  kernels::onednn::ConvWeights weights_;
+  std::optional<kernels::LaneWeights> lanes_;
+  std::optional<kernels::onednn::ConvWeights> onednn_;
 };
 
 // x [B, H, W, I], weight [O, I, kh, kw] f32, bias [O] or undefined -> [B, H', W', O], H' = (H + pads

@@ -6,6 +6,7 @@
 
 #include "kernels/group_norm.h"
 #include "ops/common.h"
+#include "ops/picture.h"
 
 namespace sumi::ops {
 namespace {
@@ -65,8 +66,9 @@ void for_chunks(const Problem& p, const Body& body) {
   });
 }
 
-Statistics statistics_of(const Problem& p, const float* x, const float* weight, const float* bias,
-                         double eps) {
+// Of x + offset, with offset [B, C] or null; scale and shift are for x itself.
+Statistics statistics_of(const Problem& p, const float* x, const float* offset, const float* weight,
+                         const float* bias, double eps) {
   const int64_t c = p.channels, size = p.group_size();
   std::vector<double> sum, square;
   // Sums are of differences from the picture's first pixel.
@@ -82,16 +84,17 @@ Statistics statistics_of(const Problem& p, const float* x, const float* weight, 
   s.shift.resize(s.scale.size());
   const auto n = static_cast<double>(p.rows);
   for (int64_t b = 0; b < p.batch; ++b) {
-    const float* first = x + b * p.rows * c;
+    const auto added = [&](int64_t i) { return offset ? double{offset[b * c + i]} : 0.0; };
+    const auto first = [&](int64_t i) { return x[b * p.rows * c + i] + added(i); };
     for (int64_t g = 0; g < p.groups; ++g) {
       double mean = 0, squares = 0;
       for (int64_t i = g * size; i < (g + 1) * size; ++i)
-        mean += first[i] + sum[static_cast<size_t>(b * c + i)] / n;
+        mean += first(i) + sum[static_cast<size_t>(b * c + i)] / n;
       mean /= static_cast<double>(size);
       for (int64_t i = g * size; i < (g + 1) * size; ++i) {
         const auto at = static_cast<size_t>(b * c + i);
-        const double offset = first[i] + sum[at] / n - mean;
-        squares += square[at] - sum[at] * sum[at] / n + n * offset * offset;
+        const double away = first(i) + sum[at] / n - mean;
+        squares += square[at] - sum[at] * sum[at] / n + n * away * away;
       }
       const double variance = std::max(0.0, squares / (n * static_cast<double>(size)));
       const double inverse = 1 / std::sqrt(variance + eps);
@@ -100,7 +103,8 @@ Statistics statistics_of(const Problem& p, const float* x, const float* weight, 
       for (int64_t i = g * size; i < (g + 1) * size; ++i) {
         const auto at = static_cast<size_t>(b * c + i);
         s.scale[at] = static_cast<float>(inverse * weight[i]);
-        s.shift[at] = static_cast<float>(bias[i] - mean * inverse * weight[i]);
+        s.shift[at] = static_cast<float>(
+            bias[i] + (added(i) - mean) * inverse * weight[i]);
       }
     }
   }
@@ -167,8 +171,9 @@ std::vector<Tensor> backward(const Problem& p, const Statistics& s, const Tensor
 
 }  // namespace
 
-Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
-                  float eps, bool silu) {
+namespace {
+
+Problem check(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, bool silu) {
   const int64_t c = check_rows("group_norm", "x", x);
   if (x.dim() < 2) fail("group_norm: x {}, expected [B, ..., C]", shape_string(x.shape()));
   check_shape("group_norm", "weight", weight, {c});
@@ -176,22 +181,49 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
   if (groups < 1 || c % groups != 0)
     fail("group_norm: {} channels do not split into {} groups", c, groups);
   const int64_t batch = x.size(0);
-  const Problem p{batch, batch > 0 && c > 0 ? x.numel() / batch / c : 0, c, groups, silu};
+  return {batch, batch > 0 && c > 0 ? x.numel() / batch / c : 0, c, groups, silu};
+}
+
+// to may be from.
+void apply(const Problem& p, const Statistics& statistics, const float* from, float* to) {
+  for_chunks(p, [&](int64_t row, int64_t rows, int64_t b) {
+    group_norm_kernels().apply(from + row * p.channels, affine_of(p, statistics, b), rows, p.channels,
+                               to + row * p.channels);
+  });
+}
+
+}  // namespace
+
+Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
+                  float eps, bool silu) {
+  const Problem p = check(x, weight, bias, groups, silu);
   Tensor out = Tensor::empty(x.shape());
   if (out.numel() == 0) return out;
   const bool recording = needs_record({&x, &weight, &bias});
   auto statistics = std::make_shared<Statistics>(
-      statistics_of(p, x.f32(), weight.f32(), bias.f32(), double{eps}));
-  const float* from = x.f32();
-  float* to = out.f32();
-  for_chunks(p, [&](int64_t row, int64_t rows, int64_t b) {
-    group_norm_kernels().apply(from + row * c, affine_of(p, *statistics, b), rows, c, to + row * c);
-  });
+      statistics_of(p, x.f32(), nullptr, weight.f32(), bias.f32(), double{eps}));
+  apply(p, *statistics, x.f32(), out.f32());
   if (recording)
     record(out, "group_norm", {x, weight, bias},
            [p, x, weight, statistics](const Tensor& g) {
              return backward(p, *statistics, x, weight, g);
            });
+  return out;
+}
+
+Tensor group_norm_of_sum(Tensor x, const Tensor& offset, const Tensor& weight, const Tensor& bias,
+                         int64_t groups, float eps, bool silu) {
+  if (needs_record({&x, &offset, &weight, &bias}))
+    return group_norm(offset.defined() ? add_per_picture(x, offset) : x, weight, bias, groups, eps,
+                      silu);
+  const Problem p = check(x, weight, bias, groups, silu);
+  if (offset.defined()) check_shape("group_norm", "offset", offset, {p.batch, p.channels});
+  if (x.numel() == 0) return x;
+  const Statistics statistics =
+      statistics_of(p, x.f32(), offset.defined() ? offset.f32() : nullptr, weight.f32(), bias.f32(),
+                    double{eps});
+  Tensor out = x.sole_owner() ? x : Tensor::empty(x.shape());
+  apply(p, statistics, x.f32(), out.f32());
   return out;
 }
 

@@ -11,4 +11,9 @@ namespace sumi::ops {
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
                   float eps, bool silu = false);
 
+// The same of x + offset [B, C] (of each pixel; may be undefined). x's memory is reused if the caller gave
+// up the only handle and no gradient is needed. Differentiable.
+Tensor group_norm_of_sum(Tensor x, const Tensor& offset, const Tensor& weight, const Tensor& bias,
+                         int64_t groups, float eps, bool silu = false);
+
 }  // namespace sumi::ops

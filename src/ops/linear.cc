@@ -2,6 +2,7 @@
 
 #include "kernels/onednn.h"
 #include "ops/common.h"
+#include "ops/work.h"
 
 namespace sumi::ops {
 namespace {
@@ -28,6 +29,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   Shape shape = x.shape();
   shape.back() = n;
   Tensor out = Tensor::empty(std::move(shape));
+  count_products(rows * n * k);
   float* y = out.f32();
   {
     const Tensor wide = as_f32(weight);

@@ -7,6 +7,7 @@
 #include "kernels/onednn.h"
 #include "kernels/pack.h"
 #include "ops/linear.h"
+#include "ops/work.h"
 #include "tensor/autograd.h"
 
 namespace sumi::ops {
@@ -203,6 +204,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   args.m = weight.k() > 0 ? x.numel() / weight.k() : 0;
   args.x = x.f32();
   args.ldy = weight.n();
+  count_products(args.m * weight.n() * weight.k());
   bool codes = false, pairs = false;
   int64_t panels = 0;
   for (const PackedMatrix& matrix : weight.segments()) {

@@ -116,6 +116,29 @@ INSTANTIATE_TEST_SUITE_P(All, PictureCase, testing::ValuesIn(all_cases()), [](co
   return name;
 });
 
+TEST(Image, Int8IsNearF32) {
+  const Folder folder;
+  for (const char* dtype : {"f32", "int8"})
+    ASSERT_EQ(image(arguments_of("sd1_tall") + " --dtype " + dtype + " -o " + (folder / dtype) + ".png").code, 0);
+  const formats::Image exact = formats::read_image((folder / "f32") + ".png"),
+                       near = formats::read_image((folder / "int8") + ".png");
+  EXPECT_GE(psnr(exact, near.pixels.data()), 30);
+  EXPECT_NE(exact.pixels, near.pixels) << "it did round";
+}
+
+TEST(Image, Bench) {
+  const nlohmann::json json =
+      run("bench image " + kPipelines + "/sd1 --size 64 --steps 1 --dtype bf16 --json").json();
+  ASSERT_EQ(json["stages"].size(), 3u);
+  for (const nlohmann::json& stage : json["stages"]) {
+    EXPECT_GT(stage["seconds"], 0) << stage;
+    EXPECT_GT(stage["operations"], 1e5) << stage;
+    EXPECT_GT(stage["share_of_peak"], 0) << stage;
+  }
+  EXPECT_GT(json["peak_memory_bytes"], 1 << 20);
+  EXPECT_NE(run("bench image " + kPipelines + "/sd1 --size 63").code, 0);
+}
+
 TEST(Image, SeedsCountUpAndAPictureCanBeRepeated) {
   const Folder folder;
   const std::string base = kPipelines + "/sd1 --prompt 'a \"cat\"' --steps 2 --width 16 --height 24 ";

@@ -149,6 +149,11 @@ inline __m128i _mm_loadu_si128(const __m128i* p) { __m128i r; std::memcpy(&r, p,
 inline __m512 _mm512_cvtph_ps(__m256i a) {
   return emulated::floats([&](int i) { return sumi::base::f16_to_float(emulated::lane<uint16_t>(a, i)); });
 }
+inline __m512i _mm512_cvtepu16_epi32(__m256i a) {
+  uint16_t value[16];
+  std::memcpy(value, &a, 32);
+  return emulated::lanes<int32_t>([&](int i) { return value[i]; });
+}
 inline __m512i _mm512_cvtepu8_epi32(__m128i a) {
   return emulated::lanes<int32_t>([&](int i) { return a.b[i]; });
 }

@@ -56,6 +56,27 @@ TEST(GroupNorm, FiniteDifferences) {
     }
 }
 
+TEST(GroupNorm, OfASum) {
+  for (const GroupCase& c : kGroupCases) {
+    SCOPED_TRACE(tensor::shape_string(c.x));
+    const int64_t channels = c.x.back();
+    const Tensor x = random_tensor(c.x, 1), offset = random_tensor({c.x[0], channels}, 4);
+    const Tensor w = random_tensor({channels}, 2), b = random_tensor({channels}, 3);
+    const Tensor want = group_norm(add_per_picture(x, offset), w, b, c.groups, 1e-5f, true);
+    const Tensor kept = x.clone();
+    expect_close(group_norm_of_sum(x, offset, w, b, c.groups, 1e-5f, true), want, 2e-5);
+    expect_same_bits(x, kept);  // somebody else's
+    expect_close(group_norm_of_sum(x.clone(), offset, w, b, c.groups, 1e-5f, true), want, 2e-5);
+    expect_same_bits(group_norm_of_sum(x.clone(), {}, w, b, c.groups, 1e-5f),
+                     group_norm(x, w, b, c.groups, 1e-5f));
+    expect_gradients(
+        [&](const std::vector<Tensor>& in) {
+          return group_norm_of_sum(in[0], in[1], w, b, c.groups, 1e-3f, true);
+        },
+        {x, offset});
+  }
+}
+
 TEST(GroupNorm, SameBitsForThreads) {
   const Tensor x = random_tensor({2, 33, 31, 64}, 1), w = random_tensor({64}, 2);
   const int before = base::num_threads();

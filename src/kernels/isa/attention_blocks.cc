@@ -4,6 +4,7 @@
 #include "kernels/attention_blocks.h"
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "kernels/isa/simd.h"
@@ -16,14 +17,14 @@ namespace {
 
 constexpr int64_t kWidth = Vec::kWidth;
 #if defined(SUMI_AVX512)
-constexpr int kVecs = 4;  // 32 registers: 5 rows of 4 sums, 4 operands
-constexpr int kMostRows = 5;
+constexpr int kVecs = 4;  // 32 registers: 6 rows of 4 sums, 4 operands
+constexpr int kMostRows = 6;
 #else
 constexpr int kVecs = 2;  // 16 registers
 constexpr int kMostRows = 5;
 #endif
 constexpr int64_t kBlock = kVecs * kWidth;
-constexpr int64_t kTile = 128;  // keys whose scores stay in the first cache
+constexpr int64_t kTile = 64;  // keys whose scores stay in the first cache, beside queries and sums
 
 // to[r, q] (rows kBlock apart) = (kAdd ? to : 0) + sum over p < count, rising, of a[r * row + p *
 // column] b[p, q] (rows kBlock apart), for kRows rows.
@@ -46,14 +47,24 @@ inline void rows_of(const float* a, int64_t row, int64_t column, int64_t count, 
     for (int j = 0; j < kVecs; ++j) sum[r][j].store(to + r * kBlock + j * kWidth);
 }
 
+// In groups of nearly equal size, since a group of few rows waits for its sums.
 template <bool kAdd>
 void product(int64_t rows, const float* a, int64_t row, int64_t column, int64_t count,
              const float* b, float* to) {
-  int64_t r = 0;
-  for (; r + kMostRows <= rows; r += kMostRows)
-    rows_of<kMostRows, kAdd>(a + r * row, row, column, count, b, to + r * kBlock);
-  for (; r < rows; ++r)
-    rows_of<1, kAdd>(a + r * row, row, column, count, b, to + r * kBlock);
+  for (int64_t groups = (rows + kMostRows - 1) / kMostRows; groups > 0; --groups) {
+    const int64_t own = (rows + groups - 1) / groups;
+    switch (own) {
+      case 1: rows_of<1, kAdd>(a, row, column, count, b, to); break;
+      case 2: rows_of<2, kAdd>(a, row, column, count, b, to); break;
+      case 3: rows_of<3, kAdd>(a, row, column, count, b, to); break;
+      case 4: rows_of<4, kAdd>(a, row, column, count, b, to); break;
+      case 5: rows_of<5, kAdd>(a, row, column, count, b, to); break;
+      default: rows_of<kMostRows, kAdd>(a, row, column, count, b, to); break;
+    }
+    a += own * row;
+    to += own * kBlock;
+    rows -= own;
+  }
 }
 
 // scores [n, kBlock] -> exp(scores - new maximum) in place; `decay` is what earlier sums shrink by.
@@ -76,45 +87,94 @@ void weigh(int64_t n, float* scores, float* maximum, float* total, float* decay)
   }
 }
 
-int64_t scratch_floats(int64_t head_dim) { return (2 * head_dim + kTile + 3) * kBlock; }
+// Blocks of queries that go through a tile of keys while it is in the cache: keys and values then come
+// from farther away once for all of them.
+constexpr int64_t kBlocks = 4;
 
-void attend(const AttentionBlock& a) {
-  float* queries = a.scratch;  // [D, kBlock], scaled
-  float* sums = queries + a.head_dim * kBlock;
-  float* scores = sums + a.head_dim * kBlock;  // [kTile, kBlock]
-  float *maximum = scores + kTile * kBlock, *total = maximum + kBlock, *decay = total + kBlock;
+constexpr uintptr_t kLine = 64;  // bytes; vectors that cross lines load at half the speed
+
+int64_t block_floats(int64_t head_dim) { return (2 * head_dim + 3) * kBlock; }
+
+int64_t scratch_floats(int64_t head_dim) {
+  return kBlocks * block_floats(head_dim) + 2 * kTile * head_dim + kTile * kBlock +
+         static_cast<int64_t>(kLine / sizeof(float));
+}
+
+// kBlock queries on their way through the keys.
+struct Block {
+  float *queries, *sums;  // [D, kBlock]; queries are scaled
+  float *maximum, *total, *decay;  // [kBlock]
+
+  Block(float* memory, int64_t head_dim)
+      : queries(memory),
+        sums(queries + head_dim * kBlock),
+        maximum(sums + head_dim * kBlock),
+        total(maximum + kBlock),
+        decay(total + kBlock) {}
+};
+
+void begin(const AttentionBlock& a, int64_t first, const Block& block) {
   for (int64_t d = 0; d < a.head_dim; ++d)
     for (int64_t q = 0; q < kBlock; ++q) {
-      queries[d * kBlock + q] = q < a.queries ? a.q[q * a.q_row + d] * a.scale : 0;
-      sums[d * kBlock + q] = 0;
+      block.queries[d * kBlock + q] =
+          first + q < a.queries ? a.q[(first + q) * a.q_row + d] * a.scale : 0;
+      block.sums[d * kBlock + q] = 0;
     }
   for (int64_t q = 0; q < kBlock; ++q) {
-    maximum[q] = -1e30f;  // below any score; exp of its difference is 0
-    total[q] = 0;
+    block.maximum[q] = -1e30f;  // below any score; exp of its difference is 0
+    block.total[q] = 0;
   }
+}
+
+// keys and values: rows [n, D].
+void advance(const Block& block, const float* keys, const float* values, int64_t n,
+             int64_t head_dim, float* scores) {
+  product<false>(n, keys, head_dim, 1, head_dim, block.queries, scores);
+  weigh(n, scores, block.maximum, block.total, block.decay);
+  for (int64_t d = 0; d < head_dim; ++d)
+    for (int j = 0; j < kVecs; ++j) {
+      float* sum = block.sums + d * kBlock + j * kWidth;
+      (Vec::load(sum) * Vec::load(block.decay + j * kWidth)).store(sum);
+    }
+  product<true>(head_dim, values, 1, head_dim, n, scores, block.sums);
+}
+
+void finish(const AttentionBlock& a, int64_t first, const Block& block) {
+  for (int64_t q = 0; q < kBlock && first + q < a.queries; ++q) {
+    const float total = block.total[q], inverse = total > 0 ? 1 / total : 0;
+    for (int64_t d = 0; d < a.head_dim; ++d)
+      a.out[(first + q) * a.out_row + d] = block.sums[d * kBlock + q] * inverse;
+    if (a.log_sum_exp)
+      a.log_sum_exp[first + q] = total > 0 ? block.maximum[q] + std::log(total)
+                                           : -std::numeric_limits<float>::infinity();
+  }
+}
+
+void attend(const AttentionBlock& a) {
+  auto* memory = reinterpret_cast<float*>(
+      (reinterpret_cast<uintptr_t>(a.scratch) + kLine - 1) / kLine * kLine);
+  float* scores = memory + kBlocks * block_floats(a.head_dim);  // [kTile, kBlock]
+  float *keys = scores + kTile * kBlock, *values = keys + kTile * a.head_dim;
+  const auto block = [&](int64_t first) {
+    return Block(memory + first / kBlock * block_floats(a.head_dim), a.head_dim);
+  };
+  for (int64_t q = 0; q < a.queries; q += kBlock) begin(a, q, block(q));
   for (int64_t s = 0; s < a.keys; s += kTile) {
     const int64_t n = a.keys - s < kTile ? a.keys - s : kTile;
-    product<false>(n, a.k + s * a.kv_row, a.kv_row, 1, a.head_dim, queries, scores);
-    weigh(n, scores, maximum, total, decay);
-    for (int64_t d = 0; d < a.head_dim; ++d)
-      for (int j = 0; j < kVecs; ++j) {
-        float* sum = sums + d * kBlock + j * kWidth;
-        (Vec::load(sum) * Vec::load(decay + j * kWidth)).store(sum);
-      }
-    product<true>(a.head_dim, a.v + s * a.kv_row, 1, a.kv_row, n, scores, sums);
+    for (int64_t i = 0; i < n; ++i) {
+      std::memcpy(keys + i * a.head_dim, a.k + (s + i) * a.kv_row,
+                  static_cast<size_t>(a.head_dim) * sizeof(float));
+      std::memcpy(values + i * a.head_dim, a.v + (s + i) * a.kv_row,
+                  static_cast<size_t>(a.head_dim) * sizeof(float));
+    }
+    for (int64_t q = 0; q < a.queries; q += kBlock)
+      advance(block(q), keys, values, n, a.head_dim, scores);
   }
-  for (int64_t q = 0; q < a.queries; ++q) {
-    const float inverse = total[q] > 0 ? 1 / total[q] : 0;
-    for (int64_t d = 0; d < a.head_dim; ++d)
-      a.out[q * a.out_row + d] = sums[d * kBlock + q] * inverse;
-    if (a.log_sum_exp)
-      a.log_sum_exp[q] = total[q] > 0 ? maximum[q] + std::log(total[q])
-                                      : -std::numeric_limits<float>::infinity();
-  }
+  for (int64_t q = 0; q < a.queries; q += kBlock) finish(a, q, block(q));
 }
 
 }  // namespace
 
-const AttentionBlockKernels kAttentionBlocks = {kBlock, scratch_floats, attend};
+const AttentionBlockKernels kAttentionBlocks = {kBlocks * kBlock, scratch_floats, attend};
 
 }  // namespace sumi::kernels::SUMI_ISA

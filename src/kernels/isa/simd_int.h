@@ -35,6 +35,10 @@ inline Register with_sign8(Register a, Register s) {
 inline Vec load_f16(const void* p) {
   return {_mm512_cvtph_ps(_mm256_loadu_si256(static_cast<const __m256i*>(p)))};
 }
+inline Vec load_bf16(const void* p) {
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(
+      _mm512_cvtepu16_epi32(_mm256_loadu_si256(static_cast<const __m256i*>(p))), 16))};
+}
 inline Vec load_u8(const void* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
 }
@@ -70,6 +74,10 @@ inline Register magnitude8(Register a) { return _mm256_abs_epi8(a); }
 inline Register with_sign8(Register a, Register s) { return _mm256_sign_epi8(a, s); }
 inline Vec load_f16(const void* p) {
   return {_mm256_cvtph_ps(_mm_loadu_si128(static_cast<const __m128i*>(p)))};
+}
+inline Vec load_bf16(const void* p) {
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(
+      _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))), 16))};
 }
 inline Vec load_u8(const void* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
@@ -151,6 +159,15 @@ inline Vec load_f16(const void* p) {
     uint16_t bits;
     std::memcpy(&bits, static_cast<const char*>(p) + 2 * i, 2);
     r.v[i] = base::f16_to_float(bits);
+  }
+  return r;
+}
+inline Vec load_bf16(const void* p) {
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, static_cast<const char*>(p) + 2 * i, 2);
+    r.v[i] = base::bf16_to_float(bits);
   }
   return r;
 }

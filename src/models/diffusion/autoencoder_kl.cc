@@ -29,9 +29,11 @@ LatentDistribution distribution(const Tensor& moments, int64_t channels) {
 
 }  // namespace
 
-Tensor AutoencoderKl::Resnet::operator()(const Tensor& x) const {
-  const Tensor inner = conv1(norm1(x, true));
-  return conv2(norm2(inner, true), shortcut.defined() ? shortcut(x) : x);
+// At the size of the picture each tensor takes hundreds of megabytes: none lives longer than it must.
+Tensor AutoencoderKl::Resnet::operator()(Tensor x) const {
+  Tensor rest = shortcut.defined() ? shortcut(x) : x;
+  x = conv1(norm1.of_sum(std::move(x), {}, true));
+  return conv2(norm2.of_sum(std::move(x), {}, true), std::move(rest));
 }
 
 Tensor AutoencoderKl::Attention::operator()(const Tensor& x) const {
@@ -48,15 +50,15 @@ Tensor AutoencoderKl::Attention::operator()(const Tensor& x) const {
 }
 
 Tensor AutoencoderKl::Middle::operator()(Tensor x) const {
-  x = resnets[0](x);
+  x = resnets[0](std::move(x));
   if (attends) x = attention(x);
-  return resnets[1](x);
+  return resnets[1](std::move(x));
 }
 
 Tensor AutoencoderKl::moments(const Tensor& pictures) const {
   Tensor x = encoder_.conv_in(pictures);
   for (const Level& level : encoder_.levels) {
-    for (const Resnet& resnet : level.resnets) x = resnet(x);
+    for (const Resnet& resnet : level.resnets) x = resnet(std::move(x));
     if (level.resample.defined()) x = level.resample(x);
   }
   x = encoder_.conv_out(encoder_.norm_out(encoder_.middle(x), true));
@@ -73,10 +75,10 @@ Tensor AutoencoderKl::decode(const Tensor& latents) const {
   Tensor x = post_quant_conv_.defined() ? post_quant_conv_(latents) : latents;
   x = decoder_.middle(decoder_.conv_in(x));
   for (const Level& level : decoder_.levels) {
-    for (const Resnet& resnet : level.resnets) x = resnet(x);
-    if (level.resample.defined()) x = level.resample(ops::upsample_nearest_2x(x));
+    for (const Resnet& resnet : level.resnets) x = resnet(std::move(x));
+    if (level.resample.defined()) x = level.resample.of_upsampled(x, 2 * x.size(1), 2 * x.size(2));
   }
-  return decoder_.conv_out(decoder_.norm_out(x, true));
+  return decoder_.conv_out(decoder_.norm_out.of_sum(std::move(x), {}, true));
 }
 
 // As diffusers' tiled_encode and tiled_decode: tiles of sample_size pixels, a quarter of which
@@ -119,9 +121,7 @@ void AutoencoderKl::check_latents(const Tensor& latents) const {
 AutoencoderKl::AutoencoderKl(const Config& config, const formats::TensorSource& source,
                              const VaeOptions& options)
     : spec_(autoencoder_kl_spec(config)), file_(config.file()), has_encoder_(options.encoder) {
-  nn::LoadOptions load = options.load;
-  load.many_rows = true;
-  nn::WeightLoader loader(source, load);
+  nn::WeightLoader loader(source, options.load.with_many_rows());
   const int64_t latent = spec_.latent_channels;
   if (has_encoder_) {
     load_encoder(loader);

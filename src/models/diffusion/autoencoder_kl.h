@@ -43,7 +43,7 @@ class AutoencoderKl : public Vae {
   struct Resnet {
     nn::GroupNorm norm1, norm2;
     nn::Conv2d conv1, conv2, shortcut;  // shortcut: undefined if the channels stay
-    Tensor operator()(const Tensor& x) const;
+    Tensor operator()(Tensor x) const;
   };
   // One head over all pixels.
   struct Attention {

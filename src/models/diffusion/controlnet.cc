@@ -118,7 +118,7 @@ Tensor reversed_channels(const Tensor& x) {
 
 ControlNet::ControlNet(const Config& config, const formats::TensorSource& source,
                        const nn::LoadOptions& options)
-    : ControlNet(config, nn::WeightLoader(source, options)) {}
+    : ControlNet(config, nn::WeightLoader(source, options.with_many_rows())) {}
 
 ControlNet::ControlNet(const Config& config, nn::WeightLoader loader)
     : config_(controlnet_config(config)), encoder_(loader, config_.net) {

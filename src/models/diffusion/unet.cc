@@ -146,7 +146,7 @@ Tensor UNetEncoder::run(Tensor x, const UNetStep& step, std::vector<Tensor>& ski
 
 UNet::UNet(const Config& config, const formats::TensorSource& source,
            const nn::LoadOptions& options)
-    : UNet(config, nn::WeightLoader(source, options)) {}
+    : UNet(config, nn::WeightLoader(source, options.with_many_rows())) {}
 
 UNet::UNet(const Config& config, nn::WeightLoader loader)
     : encoder_(loader, unet_config(config)) {

@@ -58,7 +58,7 @@ Tensor UNetResnet::operator()(const Tensor& x, const Tensor& time) const {
                                       ops::slice_last(t, out_, out_)),
                         ops::Activation::silu);
   else
-    h = norm2_(ops::add_per_picture(h, t), true);
+    h = norm2_.of_sum(std::move(h), t, true);
   h = conv2_(h, shortcut_.defined() ? shortcut_(x) : x);
   return factor_ == 1 ? h : ops::scale(h, factor_);
 }
@@ -251,7 +251,7 @@ Tensor UNetBlock::run_up(Tensor x, const UNetStep& step, std::vector<Tensor>& sk
   }
   // To the size of the next skip: twice, or one less where an odd size was halved.
   if (resample_.defined())
-    x = resample_(ops::upsample_nearest(x, skips.back().size(1), skips.back().size(2)));
+    x = resample_.of_upsampled(x, skips.back().size(1), skips.back().size(2));
   return x;
 }
 

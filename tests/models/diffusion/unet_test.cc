@@ -32,8 +32,11 @@ TEST_P(UNetCase, Bf16IsClose) {
   const StepReference reference(GetParam());
   const auto net = UNet::open(diffusion_folder(GetParam()), load_as(Compute::bf16));
   const double error = largest_error((*net)(reference.input()), reference.get("output"));
-  EXPECT_LE(error, 0.1);
-  EXPECT_GT(error, 1e-6);  // it did round
+  // The files' weights are bf16 as they are: what a processor that multiplies bf16 rounds is the inputs.
+  EXPECT_LE(error, ops::multiplies_bf16() ? 0.1 : 1e-4);
+  if (ops::multiplies_bf16()) {
+    EXPECT_GT(error, 1e-6);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Reference, UNetCase,

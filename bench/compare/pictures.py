@@ -1,0 +1,166 @@
+"""The stages of a picture in Sumi, diffusers on PyTorch, and OpenVINO: the same folder, sizes and threads, in alternating runs,
+each in a process of its own. Seconds are the best of --runs after one that warms up; a UNet step takes both halves of
+guidance (batch 2).
+
+Usage: python bench/compare/pictures.py FOLDER --sumi build/sumi [--size 512] [--rounds 1] [--engines sumi-bf16,pytorch-f32]
+FOLDER: bench/compare/make_pictures.py writes one. OpenVINO's converted models are kept beside it.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import resource
+import subprocess
+import sys
+import time
+
+ENGINES = ["sumi-f32", "sumi-bf16", "pytorch-f32", "pytorch-bf16", "openvino-f32"]
+STAGES = ["text encoder", "UNet step", "decoder"]
+
+
+def best(run, runs):
+    times = []
+    for _ in range(runs + 1):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return min(times[1:])
+
+
+def torch_parts(o, dtype):
+    """name -> (module, its inputs), each loaded when asked for."""
+    import diffusers
+    import torch
+    import transformers
+    torch.set_num_threads(o.threads)
+    torch.manual_seed(0)
+    side = o.size // 8
+
+    class Text(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = transformers.CLIPTextModel.from_pretrained(f"{o.folder}/text_encoder", dtype=dtype)
+
+        def forward(self, ids):
+            return self.net(ids).last_hidden_state
+
+    class UNet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = diffusers.UNet2DConditionModel.from_pretrained(f"{o.folder}/unet", torch_dtype=dtype)
+
+        def forward(self, sample, time, text):
+            return self.net(sample, time, text).sample
+
+    class Decoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.net = diffusers.AutoencoderKL.from_pretrained(f"{o.folder}/vae", torch_dtype=dtype)
+
+        def forward(self, latents):
+            return self.net.decode(latents).sample
+
+    inputs = {"text encoder": (torch.randint(0, 49000, (2, 77)),),
+              "UNet step": (torch.randn(2, 4, side, side).to(dtype), torch.tensor(500.0),
+                            torch.randn(2, 77, 768).to(dtype)),
+              "decoder": (torch.randn(1, 4, side, side).to(dtype),)}
+    return {name: (kind, inputs[name]) for name, kind in zip(STAGES, (Text, UNet, Decoder))}
+
+
+def measure_torch(o, dtype_name):
+    import torch
+    dtype = getattr(torch, {"f32": "float32", "bf16": "bfloat16"}[dtype_name])
+    seconds = {}
+    with torch.inference_mode():
+        for name, (kind, inputs) in torch_parts(o, dtype).items():
+            module = kind().eval()
+            seconds[name] = best(lambda: module(*inputs), o.runs)
+            del module
+    return seconds
+
+
+def convert_openvino(o):
+    """Once, in a process of its own: it needs more memory than measuring."""
+    import openvino
+    import torch
+    for name, (kind, inputs) in torch_parts(o, torch.float32).items():
+        path = pathlib.Path(f"{o.folder}-openvino") / f"{name}-{o.size}.xml"
+        if path.exists():
+            continue
+        with torch.inference_mode():
+            model = openvino.convert_model(kind().eval(), example_input=inputs)
+        model.reshape({port: list(x.shape) for port, x in zip(model.inputs, inputs)})
+        openvino.save_model(model, path, compress_to_fp16=True)
+
+
+def measure_openvino(o):
+    import numpy
+    import openvino
+    core = openvino.Core()
+    generator = numpy.random.default_rng(0)
+    seconds = {}
+    for name in STAGES:
+        path = pathlib.Path(f"{o.folder}-openvino") / f"{name}-{o.size}.xml"
+        compiled = core.compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": o.threads, "PERFORMANCE_HINT": "LATENCY",
+                                                    "INFERENCE_PRECISION_HINT": "f32"})
+        inputs = [generator.standard_normal(list(x.shape)).astype(numpy.float32) if x.element_type.is_real()
+                  else numpy.ones(list(x.shape), numpy.int64) for x in compiled.inputs]
+        request = compiled.create_infer_request()
+        seconds[name] = best(lambda: request.infer(inputs), o.runs)
+        del request, compiled
+    return seconds
+
+
+def peer(o):
+    engine, _, dtype = o.peer.partition("-")
+    if dtype == "convert":
+        return convert_openvino(o)
+    seconds = measure_openvino(o) if engine == "openvino" else measure_torch(o, dtype)
+    print(json.dumps({"seconds": seconds,
+                      "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 * 1.024}))
+
+
+def measure(o, engine):
+    if engine.startswith("sumi"):
+        out = subprocess.run([o.sumi, "bench", "image", o.folder, "--size", str(o.size), "--steps", str(o.runs), "--dtype",
+                              engine.partition("-")[2], "--threads", str(o.threads), "--json"],
+                             capture_output=True, text=True, check=True).stdout
+        result = json.loads(out)
+        return {"seconds": {stage["name"]: stage["seconds"] for stage in result["stages"]},
+                "megabytes": result["peak_memory_bytes"] / 1e6}
+    command = [sys.executable, __file__, o.folder, "--size", str(o.size), "--runs", str(o.runs), "--threads",
+               str(o.threads), "--peer"]
+    if engine.startswith("openvino"):
+        subprocess.run(command + ["openvino-convert"], check=True, stdout=subprocess.DEVNULL)
+    out = subprocess.run(command + [engine], capture_output=True, text=True, check=True).stdout
+    return json.loads(out.strip().splitlines()[-1])
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder")
+    parser.add_argument("--sumi", default="build/sumi")
+    parser.add_argument("--size", type=int, default=512)
+    parser.add_argument("--runs", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--peer", help=argparse.SUPPRESS)
+    o = parser.parse_args()
+    if o.peer:
+        return peer(o)
+    engines = o.engines.split(",")
+    results = {engine: [] for engine in engines}
+    for _ in range(o.rounds):
+        for engine in engines:
+            results[engine].append(measure(o, engine))
+            print(engine, json.dumps(results[engine][-1]), file=sys.stderr)
+    print(f"{'':14}" + "".join(f"{stage:>14}" for stage in STAGES) + "      memory")
+    for engine, runs in results.items():
+        print(f"{engine:14}" + "".join(f"{min(r['seconds'][stage] for r in runs):12.2f} s" for stage in STAGES) +
+              f"{min(r['megabytes'] for r in runs):9.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
