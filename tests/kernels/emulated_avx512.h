@@ -181,10 +181,10 @@ inline __m128i _mm512_cvtepi32_epi8(__m512i a) {
   for (int i = 0; i < 16; ++i) r.b[i] = static_cast<uint8_t>(emulated::lane<int32_t>(a, i));
   return r;
 }
-inline int _mm512_reduce_add_epi32(__m512i a) {
-  int sum = 0;
-  for (int i = 0; i < 16; ++i) sum += emulated::lane<int32_t>(a, i);
-  return sum;
+inline float _mm512_reduce_max_ps(__m512 a) {
+  float best = a.f[0];
+  for (int i = 1; i < 16; ++i) best = a.f[i] > best ? a.f[i] : best;
+  return best;
 }
 inline void _mm_storeu_si128(__m128i* p, __m128i a) { std::memcpy(p, &a, 16); }
 inline void _mm512_storeu_si512(void* p, __m512i a) { std::memcpy(p, &a, 64); }

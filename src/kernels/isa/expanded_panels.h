@@ -128,7 +128,10 @@ template <int kParts, bool kOffset, bool kMin>
 void rows(const Pair& pair, const std::byte* const (&first)[kPair], const MatmulArgs& args, int64_t panel,
           int64_t begin, int64_t end) {
   int64_t row = 0;
-  for (; row + 6 <= args.m; row += 6) tile<6, kParts, kOffset, kMin>(pair, first, args, panel, row, begin, end);
+  // Two rows alone are slow: eight are left for two tiles of four.
+  for (; row + 6 <= args.m && args.m - row != 8; row += 6)
+    tile<6, kParts, kOffset, kMin>(pair, first, args, panel, row, begin, end);
+  for (; row + 4 <= args.m; row += 4) tile<4, kParts, kOffset, kMin>(pair, first, args, panel, row, begin, end);
   for (; row + 2 <= args.m; row += 2) tile<2, kParts, kOffset, kMin>(pair, first, args, panel, row, begin, end);
   if (row < args.m) tile<1, kParts, kOffset, kMin>(pair, first, args, panel, row, begin, end);
 }

@@ -192,22 +192,37 @@ void matmul_codes(const MatmulArgs& args, int64_t begin, int64_t end) {
 void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q) {
   const int64_t blocks = k / kBlock;
   int8_t* codes = q.codes + row * k;
-  for (int64_t b = 0; b < blocks; ++b, x += kBlock, codes += kBlock) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    const float* from = x + b * kBlock;
     Vec largest = Vec::zero();
     for (int i = 0; i < kBlock; i += Vec::kWidth) {
-      const Vec v = Vec::load(x + i);
+      const Vec v = Vec::load(from + i);
       largest = max(largest, max(v, Vec::zero() - v));
     }
     const float magnitude = max_lanes(largest);
-    const float scale = magnitude / 127;
     const Vec inverse = Vec::set1(magnitude > 0 ? 127 / magnitude : 0);
-    const int32_t part[2] = {round_16(x, inverse, codes), round_16(x + 16, inverse, codes + 16)};
-    const int64_t at = row * blocks + b;
-    q.scales[at] = scale;
-    const int32_t sums[3] = {part[0], part[1], part[0] + part[1]};
-    for (int i = 0; i < 3; ++i) {
-      q.sums[at * 3 + i] = sums[i];
-      q.scaled_sums[at * 3 + i] = scale * static_cast<float>(sums[i]);
+    q.scales[row * blocks + b] = magnitude / 127;
+    round_16(from, inverse, codes + b * kBlock);
+    round_16(from + 16, inverse, codes + b * kBlock + 16);
+  }
+  // The sums in a second pass: the bytes just written cannot be read at once in wider registers.
+  constexpr int kBlocks = kRegisterBytes / kBlock;
+  static_assert(kBlocks == 1 || kBlocks == 2);
+  for (int64_t b = 0; b < blocks; b += kBlocks) {
+    const bool whole = b + kBlocks <= blocks;
+    int8_t padded[kRegisterBytes] = {};
+    if (!whole) std::memcpy(padded, codes + b * kBlock, kBlock);
+    int32_t quads[kRegisterBytes / 4];
+    store_bytes(quads, sum_of_4(load_bytes(whole ? codes + b * kBlock : padded)));
+    for (int64_t i = 0; i < kBlocks && b + i < blocks; ++i) {
+      const int32_t* quad = quads + i * 8;
+      const int32_t low = quad[0] + quad[1] + quad[2] + quad[3], high = quad[4] + quad[5] + quad[6] + quad[7];
+      const int64_t at = row * blocks + b + i;
+      const int32_t sums[3] = {low, high, low + high};
+      for (int j = 0; j < 3; ++j) {
+        q.sums[at * 3 + j] = sums[j];
+        q.scaled_sums[at * 3 + j] = q.scales[at] * static_cast<float>(sums[j]);
+      }
     }
   }
 }

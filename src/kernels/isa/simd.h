@@ -146,11 +146,15 @@ inline float sum_lanes(Vec a) {
   return lane[0];
 }
 inline float max_lanes(Vec a) {
+#if defined(SUMI_AVX512)
+  return _mm512_reduce_max_ps(a.v);
+#else
   float lane[Vec::kWidth];
   a.store(lane);
-  float best = lane[0];
-  for (int i = 1; i < Vec::kWidth; ++i) best = lane[i] > best ? lane[i] : best;
-  return best;
+  for (int width = Vec::kWidth / 2; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) lane[i] = lane[i] > lane[i + width] ? lane[i] : lane[i + width];
+  return lane[0];
+#endif
 }
 
 // e^x: Cody-Waite reduction by ln 2 in two parts and a degree-6 polynomial (Taylor, on |r| <= ln(2)/2:

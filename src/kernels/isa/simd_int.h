@@ -45,16 +45,15 @@ inline Vec load_u8(const void* p) {
 inline Vec load_i8(const void* p) {
   return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p))))};
 }
-// 16 codes: x * inverse to the nearest whole number, cut to [-127, 127]. Returns their sum.
-inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
+// 16 codes: x * inverse to the nearest whole number, cut to [-127, 127].
+inline void round_16(const float* x, Vec inverse, int8_t* codes) {
   const Vec rounded = min(max(Vec::load(x) * inverse, Vec::set1(-127)), Vec::set1(127));
-  const __m512i whole = _mm512_cvtps_epi32(rounded.v);
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), _mm512_cvtepi32_epi8(whole));
-  return _mm512_reduce_add_epi32(whole);
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(rounded.v)));
 }
 #elif defined(SUMI_AVX2)
 using Register = __m256i;
 inline Register load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
+inline void store_bytes(void* p, Register a) { _mm256_storeu_si256(static_cast<__m256i*>(p), a); }
 inline Register splat32(int32_t x) { return _mm256_set1_epi32(x); }
 inline Register splat8(char x) { return _mm256_set1_epi8(x); }
 inline Register bit_and(Register a, Register b) { return _mm256_and_si256(a, b); }
@@ -85,7 +84,7 @@ inline Vec load_u8(const void* p) {
 inline Vec load_i8(const void* p) {
   return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p))))};
 }
-inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
+inline void round_16(const float* x, Vec inverse, int8_t* codes) {
   const Vec low = min(max(Vec::load(x) * inverse, Vec::set1(-127)), Vec::set1(127));
   const Vec high = min(max(Vec::load(x + 8) * inverse, Vec::set1(-127)), Vec::set1(127));
   const __m256i a = _mm256_cvtps_epi32(low.v), b = _mm256_cvtps_epi32(high.v);
@@ -93,10 +92,6 @@ inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(codes),
                    _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
-  const __m256i eight = _mm256_add_epi32(a, b);
-  __m128i four = _mm_add_epi32(_mm256_castsi256_si128(eight), _mm256_extracti128_si256(eight, 1));
-  four = _mm_add_epi32(four, _mm_shuffle_epi32(four, 0x4e));
-  return _mm_cvtsi128_si32(_mm_add_epi32(four, _mm_shuffle_epi32(four, 0xb1)));
 }
 #else
 struct Register {
@@ -113,6 +108,7 @@ inline Register load_bytes(const void* p) {
   std::memcpy(r.byte, p, sizeof r.byte);
   return r;
 }
+inline void store_bytes(void* p, Register a) { std::memcpy(p, a.byte, sizeof a.byte); }
 inline Register zero_register() { return Register{}; }
 inline Register splat8(char x) {
   Register r;
@@ -181,16 +177,11 @@ inline Vec load_i8(const void* p) {
   for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = static_cast<const int8_t*>(p)[i];
   return r;
 }
-inline int32_t round_16(const float* x, Vec inverse, int8_t* codes) {
-  int32_t sum = 0;
+inline void round_16(const float* x, Vec inverse, int8_t* codes) {
   for (int i = 0; i < 16; i += Vec::kWidth) {
     const Vec rounded = round(min(max(Vec::load(x + i) * inverse, Vec::set1(-127)), Vec::set1(127)));
-    for (int j = 0; j < Vec::kWidth; ++j) {
-      codes[i + j] = static_cast<int8_t>(rounded.v[j]);
-      sum += codes[i + j];
-    }
+    for (int j = 0; j < Vec::kWidth; ++j) codes[i + j] = static_cast<int8_t>(rounded.v[j]);
   }
-  return sum;
 }
 #undef SUMI_BYTES
 #undef SUMI_WORDS
@@ -215,8 +206,11 @@ inline Register dot_u8_s8(Register sum, Register u, Register s) { return _mm512_
 // Where a product of 4 k goes straight into 32 bits (VNNI, scalar). Elsewhere pairs are summed in 16 bits first.
 #if defined(SUMI_VNNI) || !(defined(SUMI_AVX512) || defined(SUMI_AVX2))
 inline constexpr bool kDirectDot = true;
+// For each lane the sum of its 4 signed bytes.
+inline Register sum_of_4(Register s) { return dot_u8_s8(zero_register(), splat8(1), s); }
 #else
 inline constexpr bool kDirectDot = false;
+inline Register sum_of_4(Register s) { return pairs_16(pairs_u8_s8(splat8(1), s)); }
 #endif
 
 }  // namespace sumi::kernels::SUMI_ISA
