@@ -38,8 +38,8 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 }
 
 // Like parallel_for, for work that streams through memory: body(begin, end, range_end) gets pieces of at most `piece`
-// elements; each thread goes through its own range [.., range_end) from the front, and one that is done takes pieces
-// from the back of the others' ranges. A thread whose processor is busy elsewhere does not hold up the rest.
+// (1 or more) elements. Each thread goes through its own range [.., range_end) from the front; one that is done takes the rear half
+// of what another has left. So a thread whose processor is busy elsewhere does not hold up the rest.
 template <class Body>
 void parallel_stream(int64_t count, int64_t piece, const Body& body) {
   constexpr int kMostThreads = 64;
@@ -50,35 +50,43 @@ void parallel_stream(int64_t count, int64_t piece, const Body& body) {
   }
   struct alignas(64) Range {
     std::atomic<uint64_t> ends;  // what is left: begin in the upper half, end in the lower
-    static uint64_t of(int64_t begin, int64_t end) {
-      return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
-    }
-    // Takes a piece from the front or the back; false: nothing is left.
+    void set(int64_t begin, int64_t end) { ends.store(packed(begin, end), std::memory_order_relaxed); }
+    // Takes `piece` from the front, or half from the back; false: nothing is left.
     bool take(int64_t piece, bool front, int64_t& begin, int64_t& end) {
       uint64_t old = ends.load(std::memory_order_relaxed);
       for (;;) {
         begin = static_cast<int64_t>(old >> 32);
         end = static_cast<int64_t>(old & 0xffffffff);
         if (begin >= end) return false;
-        const int64_t cut = front ? std::min(begin + piece, end) : std::max(begin, end - piece);
-        const uint64_t left = front ? of(cut, end) : of(begin, cut);
-        if (!ends.compare_exchange_weak(old, left, std::memory_order_relaxed)) continue;
+        const int64_t half = (end - begin) / 2 / piece * piece;
+        const int64_t cut = front ? std::min(begin + piece, end) : begin + half;
+        if (!ends.compare_exchange_weak(old, front ? packed(cut, end) : packed(begin, cut),
+                                        std::memory_order_relaxed))
+          continue;
         (front ? end : begin) = cut;
         return true;
       }
     }
+    static uint64_t packed(int64_t begin, int64_t end) {
+      return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
+    }
   };
   Range ranges[kMostThreads];
-  const auto first = [&](int64_t rank) { return count * rank / threads; };
-  for (int t = 0; t < threads; ++t)
-    ranges[t].ends.store(Range::of(first(t), first(t + 1)), std::memory_order_relaxed);
+  for (int t = 0; t < threads; ++t) ranges[t].set(count * t / threads, count * (t + 1) / threads);
 #pragma omp parallel num_threads(threads)
   {
     const int own = omp_get_thread_num();
-    int64_t begin, end;
-    while (ranges[own].take(piece, true, begin, end)) body(begin, end, first(own + 1));
-    for (int other = (own + 1) % threads; other != own; other = (other + 1) % threads)
-      while (ranges[other].take(piece, false, begin, end)) body(begin, end, end);
+    int64_t range_end = count * (own + 1) / threads, begin, end;
+    const auto take_half = [&] {
+      for (int i = 1; i < threads; ++i)
+        if (ranges[(own + i) % threads].take(piece, false, begin, range_end)) return true;
+      return false;
+    };
+    for (;;) {
+      while (ranges[own].take(piece, true, begin, end)) body(begin, end, range_end);
+      if (!take_half()) break;
+      ranges[own].set(begin, range_end);
+    }
   }
 }
 

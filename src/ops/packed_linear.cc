@@ -40,7 +40,7 @@ SourceKind source_kind(DType dtype) {
 }
 
 constexpr int64_t kPiecesPerThread = 8;
-constexpr int64_t kLeastPieceBytes = 32 << 10;
+constexpr int64_t kPieceBytes = 64 << 10;  // a few microseconds of reading
 
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
@@ -235,9 +235,8 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
     }
   };
   if (args.m < 6 && panels > 0) {
-    const int64_t panel_bytes = static_cast<int64_t>(weight.bytes()) / panels;
-    const int64_t piece = std::max(panels / (base::num_threads() * kPiecesPerThread), kLeastPieceBytes / panel_bytes);
-    base::parallel_stream(panels, (piece + 3) / 4 * 4, run);  // kernels take up to four panels at a time
+    const int64_t piece = kPieceBytes / (static_cast<int64_t>(weight.bytes()) / panels) / 4 * 4;
+    base::parallel_stream(panels, std::max<int64_t>(4, piece), run);  // kernels take up to four panels at a time
     return recorded(x, weight, y);
   }
   // Handed out in pieces, so that a thread whose processor is busy elsewhere does not hold up the others.
