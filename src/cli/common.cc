@@ -146,9 +146,15 @@ OpenedModel open_model(const std::string& model, const ComputeFlags& flags) {
   const auto start = Clock::now();
   OpenedModel opened;
   std::optional<nn::LoraFile> adapter;
-  if (!flags.adapter.empty()) options.lora = adapter.emplace(flags.adapter).packed();
+  if (!flags.adapter.empty()) {
+    options.lora = adapter.emplace(flags.adapter).packed();
+    options.token_rows = adapter->token_rows();
+  }
   opened.files = models::open_language_model(model, options);
   if (adapter) adapter->check_all_used();
+  // An adapter may bring a tokenizer with tokens and a chat template of its own.
+  if (adapter && flags.tokenizer.empty() && text::has_tokenizer(flags.adapter))
+    opened.files.tokenizer = text::open_tokenizer(flags.adapter);
   opened.load_ms = ms_since(start);
   return opened;
 }

@@ -17,7 +17,7 @@ struct Flags {
   train::TextTrainingOptions options;
   std::optional<double> learning_rate;
   bool gaussian = false, dry_run = false;
-  std::string save_dtype = "f32";
+  std::string save_dtype = "f32", dtype = "f32";
   ComputeFlags compute;
 };
 
@@ -74,6 +74,7 @@ int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only
   if (o.trainer.optimizer.name == "adafactor" && o.trainer.optimizer.beta1 != 0.9)
     throw CLI::ValidationError("--beta1", "adafactor has none");
   if (flags.gaussian) o.lora_init = train::LoraInit::gaussian;
+  if (flags.dtype == "bf16") o.products = ops::Products::bf16;
   o.save_dtype = flags.save_dtype == "f32"   ? DType::f32
                  : flags.save_dtype == "f16" ? DType::f16
                                              : DType::bf16;
@@ -133,6 +134,11 @@ void add_train_text(CLI::App& train_verb, Run& run) {
   verb->add_option("--eval-split", o.eval_split, "Or this share of the data, held out")
       ->check(in_range(0.0, 0.99))
       ->type_name("X");
+  verb->add_option("--chat-template", o.chat_template,
+                   "chatml: give a base model the tokens <|im_start|> and <|im_end|> and a template of "
+                   "them (default: the model's own)")
+      ->check(CLI::IsMember({"chatml"}))
+      ->type_name("NAME");
   verb->add_option("--method", o.method,
                    "full (all weights), lora (an adapter), qlora (an adapter; the model stays packed "
                    "as it is stored)")
@@ -186,14 +192,20 @@ void add_train_text(CLI::App& train_verb, Run& run) {
       ->capture_default_str()
       ->type_name("N");
   verb->add_option("--tokens-at-once", o.tokens_at_once,
-                   "Texts of a batch go through the model together up to this many tokens: memory "
-                   "against speed (default: 256 for adapters, 1024 for all weights)")
+                   "Texts of a batch go through the model together up to this many tokens, longer ones as "
+                   "with --checkpoint-activations: memory against speed (default: 256 for adapters, 1024 "
+                   "for all weights)")
       ->check(at_least<int64_t>(1))
       ->type_name("N");
   verb->add_flag("--packing", o.packing,
                  "Examples are groups of texts of together up to --max-length tokens");
   verb->add_flag("--checkpoint-activations", o.checkpoint_blocks,
                  "Less memory: what is inside the layers is computed twice");
+  verb->add_option("--dtype", flags->dtype,
+                   "What products are computed in: f32 (default), or bf16, with frozen weights kept in "
+                   "bf16 and trained ones in f32")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->type_name("TYPE");
   verb->add_option("--save-dtype", flags->save_dtype, "Type of a whole model: f32, f16 or bf16")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str()
@@ -226,6 +238,7 @@ void add_train_text(CLI::App& train_verb, Run& run) {
       "Examples:\n"
       "  sumi train text SmolLM2-135M-Instruct --data d.jsonl --method qlora --eval-split 0.1 -o run\n"
       "  sumi train text folder --data d.jsonl --method full --optimizer adamw_8bit -o run\n"
+      "  sumi train text base-folder --data d.jsonl --chat-template chatml -o run\n"
       "  sumi chat SmolLM2-135M-Instruct --adapter run\n"
       "  sumi plot run -o loss.svg");
   verb->callback([=, &run] { run = [=] { return run_train_text(*flags, lora_only); }; });

@@ -1,7 +1,9 @@
 // Rows of a table by id.
 #pragma once
 
+#include "nn/token_rows.h"
 #include "ops/embedding.h"
+#include "ops/token_rows.h"
 
 namespace sumi::nn {
 
@@ -10,14 +12,22 @@ namespace sumi::nn {
 class Embedding {
  public:
   Embedding() = default;
-  explicit Embedding(Tensor table) : table_(std::move(table)) {}  // [V, C]
+  // table [V, C]; added rows stand before, or come after, those there.
+  explicit Embedding(Tensor table, TokenRows added = {})
+      : table_(std::move(table)), added_(std::move(added)) {}
 
   bool defined() const { return table_.defined(); }
   const Tensor& table() const { return table_; }
-  Tensor operator()(const Tensor& ids) const { return ops::embedding(ids, table_); }
+  const TokenRows& added() const { return added_; }
+  int64_t tokens() const { return std::max(table_.size(0), added_.end()); }
+  Tensor operator()(const Tensor& ids) const {
+    return added_.defined() ? ops::embedding(ids, table_, added_.begin, added_.rows)
+                            : ops::embedding(ids, table_);
+  }
 
  private:
   Tensor table_;
+  TokenRows added_;
 };
 
 }  // namespace sumi::nn

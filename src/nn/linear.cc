@@ -2,10 +2,12 @@
 
 #include "ops/elementwise.h"
 #include "ops/shape.h"
+#include "ops/token_rows.h"
 
 namespace sumi::nn {
 
-Linear::Linear(std::vector<Part> parts) : parts_(std::move(parts)) {}
+Linear::Linear(std::vector<Part> parts, ops::Products products)
+    : parts_(std::move(parts)), products_(products) {}
 
 Linear::Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias)
     : packed_(std::move(packed)), bias_(std::move(bias)) {}
@@ -21,7 +23,23 @@ Tensor Linear::operator()(const Tensor& x, Tensor residual) const {
 Tensor Linear::operator()(const Tensor& x) const {
   Tensor y = base(x);
   for (const Adapter& adapter : adapters_) y = adapter.lora->add_to(y, adapter.begin, x);
+  if (token_rows_.defined()) y = ops::replace_columns(y, token_rows_.begin, x, token_rows_.rows);
   return y;
+}
+
+std::vector<Tensor> Linear::weights() const {
+  if (parts_.size() > 1) fail("linear: the weights of {} parts", parts_.size());
+  std::vector<Tensor> weights;
+  if (!parts_.empty()) weights = {parts_[0].weight, parts_[0].bias};
+  if (token_rows_.defined()) weights.push_back(token_rows_.rows);
+  return weights;
+}
+
+Linear Linear::with_weights(const std::vector<Tensor>& weights) const {
+  Linear other = *this;
+  if (!parts_.empty()) other.parts_[0] = {weights.at(0), weights.at(1)};
+  if (token_rows_.defined()) other.token_rows_.rows = weights.back();
+  return other;
 }
 
 std::vector<Tensor> Linear::outputs(const Tensor& x) const {
@@ -30,7 +48,7 @@ std::vector<Tensor> Linear::outputs(const Tensor& x) const {
   int64_t begin = 0;
   for (const Part& part : parts_) {
     const int64_t end = begin + part.weight.size(0);
-    Tensor y = ops::linear(x, part.weight, part.bias);
+    Tensor y = ops::linear(x, part.weight, part.bias, products_);
     for (const Adapter& adapter : adapters_) {
       if (adapter.begin < begin || adapter.begin + adapter.lora->outputs() > end) continue;
       y = adapter.lora->add_to(y, adapter.begin - begin, x);
@@ -39,7 +57,7 @@ std::vector<Tensor> Linear::outputs(const Tensor& x) const {
     outputs.push_back(y);
     begin = end;
   }
-  if (outputs.empty() || adapters != adapters_.size()) return {(*this)(x)};
+  if (outputs.empty() || token_rows_.defined() || adapters != adapters_.size()) return {(*this)(x)};
   return outputs;
 }
 
@@ -50,11 +68,11 @@ void Linear::add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter) {
 Tensor Linear::base(const Tensor& x) const {
   if (conv_) return ops::linear(x, *conv_, bias_);
   if (packed_) return ops::linear(x, *packed_, bias_);
-  if (parts_.size() == 1) return ops::linear(x, parts_[0].weight, parts_[0].bias);
+  if (parts_.size() == 1) return ops::linear(x, parts_[0].weight, parts_[0].bias, products_);
   if (parts_.empty()) fail("linear: the layer has no weight");
   std::vector<Tensor> outputs;
   outputs.reserve(parts_.size());
-  for (const Part& part : parts_) outputs.push_back(ops::linear(x, part.weight, part.bias));
+  for (const Part& part : parts_) outputs.push_back(ops::linear(x, part.weight, part.bias, products_));
   return ops::concat_last(outputs);
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "nn/lora.h"
+#include "nn/token_rows.h"
 #include "ops/conv.h"
 #include "ops/linear.h"
 #include "tensor/tensor.h"
@@ -22,7 +23,8 @@ class Linear {
   };
 
   Linear() = default;
-  explicit Linear(std::vector<Part> parts);  // plain; differentiable
+  // Plain; differentiable.
+  explicit Linear(std::vector<Part> parts, ops::Products products = ops::Products::f32);
   // Packed; bias [N] f32 or undefined.
   Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias);
   // Packed as a 1x1 convolution [N, K, 1, 1]: faster for pictures' thousands of rows, but outside the
@@ -41,6 +43,13 @@ class Linear {
   // Plus residual [..., N]; its memory may be reused if this is its only handle.
   Tensor operator()(const Tensor& x, Tensor residual) const;
 
+  // A head: output features of added tokens, for which the weight has rows of another content.
+  void set_token_rows(TokenRows added) { token_rows_ = std::move(added); }
+  // What can be trained in a layer of one plain part or none, adapters aside: its weight and bias, and
+  // the rows of added tokens; and the layer with others of these.
+  std::vector<Tensor> weights() const;
+  Linear with_weights(const std::vector<Tensor>& weights) const;
+
   // Adds an adapter to output features [begin, begin + its outputs).
   void add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter);
 
@@ -54,10 +63,12 @@ class Linear {
     std::shared_ptr<const Lora> lora;
   };
   std::vector<Part> parts_;
+  ops::Products products_ = ops::Products::f32;
   std::shared_ptr<const ops::PackedWeight> packed_;
   std::shared_ptr<const ops::PackedConv> conv_;
   Tensor bias_;
   std::vector<Adapter> adapters_;
+  TokenRows token_rows_;
 };
 
 }  // namespace sumi::nn

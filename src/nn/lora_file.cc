@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "formats/atomic_file.h"
@@ -34,9 +35,29 @@ void refuse_unknown(const nlohmann::json& config, const std::string& path) {
   for (const char* key : {"rank_pattern", "alpha_pattern"})
     if (formats::has_field(config, key) && !config.at(key).empty())
       fail("{}: {}: ranks that differ between layers are not known", path, key);
-  for (const char* key : {"modules_to_save", "trainable_token_indices"})
-    if (formats::has_field(config, key) && !config.at(key).empty())
-      fail("{}: {}: weights beside A and B are not known", path, key);
+  if (const char* key = "modules_to_save";
+      formats::has_field(config, key) && !config.at(key).empty())
+    fail("{}: {}: whole modules beside A and B are not known", path, key);
+}
+
+// The first id of the tokens whose rows a module stores, `count` of them: trainable_token_indices has them
+// by the end of the module's name, or as one list for the embedding.
+int64_t first_token(const nlohmann::json& config, const std::string& module, int64_t count,
+                    const std::string& path) {
+  const char* key = "trainable_token_indices";
+  nlohmann::json lists = formats::require_field(config, key, path);
+  if (lists.is_array()) lists = {{module, lists}};
+  for (const auto& [name, list] : lists.items()) {
+    if (module != name && !ends_with(module, "." + name)) continue;
+    const std::vector<int64_t> ids = formats::require_ints(lists, name, path);
+    bool consecutive = static_cast<int64_t>(ids.size()) == count && count > 0 && ids[0] >= 0;
+    for (size_t i = 1; i < ids.size(); ++i) consecutive = consecutive && ids[i] == ids[i - 1] + 1;
+    if (!consecutive)
+      fail("{}: {}: {}: expected {} ids that follow each other, found {}", path, key, name, count,
+           list.dump());
+    return ids[0];
+  }
+  fail("{}: {}: there are no ids for {}", path, key, module);
 }
 
 std::vector<std::string> targets_of(const nlohmann::json& config, const std::string& path) {
@@ -59,14 +80,22 @@ bool is_target(const LoraConfig& config, const std::string& module) {
 }
 
 void write_lora(const std::string& folder, const LoraConfig& config,
-                const std::vector<std::pair<std::string, LoraMatrices>>& modules) {
+                const std::vector<std::pair<std::string, LoraMatrices>>& modules,
+                const std::vector<std::pair<std::string, TokenRows>>& tokens) {
   std::vector<std::pair<std::string, Tensor>> tensors;
   for (const auto& [module, matrices] : modules) {
     tensors.emplace_back(kPrefix + module + kA, matrices.a);
     tensors.emplace_back(kPrefix + module + kB, matrices.b);
   }
+  nlohmann::ordered_json token_ids = nlohmann::ordered_json::object();
+  for (const auto& [module, added] : tokens) {
+    tensors.emplace_back(kPrefix + module + kTokenRows, added.rows);
+    std::vector<int64_t> ids(static_cast<size_t>(added.rows.size(0)));
+    std::iota(ids.begin(), ids.end(), added.begin);
+    token_ids[module.substr(module.rfind('.') + 1)] = ids;
+  }
   formats::write_safetensors(folder + kWeightsFile, tensors, {{"format", "pt"}});
-  const nlohmann::ordered_json json = {
+  nlohmann::ordered_json json = {
       {"peft_type", "LORA"},
       {"task_type", "CAUSAL_LM"},
       {"base_model_name_or_path", config.base_model},
@@ -79,6 +108,7 @@ void write_lora(const std::string& folder, const LoraConfig& config,
       {"fan_in_fan_out", config.transposed_base},
       {"init_lora_weights", true},
       {"inference_mode", true}};
+  if (!tokens.empty()) json["trainable_token_indices"] = token_ids;
   const std::string text = json.dump(2) + "\n";
   formats::AtomicFile file(folder + kConfigFile);
   file.write(text.data(), text.size());
@@ -102,6 +132,10 @@ LoraFile::LoraFile(const std::string& folder) : folder_(folder) {
   const std::string weights = folder + kWeightsFile;
   const formats::SafetensorsFile file(weights);
   for (const formats::TensorInfo& info : file.tensors()) {
+    if (info.name.rfind(kPrefix, 0) == 0 && ends_with(info.name, kTokenRows)) {
+      read_token_rows(file, info.name, config, path);
+      continue;
+    }
     const bool is_a = ends_with(info.name, kA), is_b = ends_with(info.name, kB);
     if (info.name.rfind(kPrefix, 0) != 0 || !(is_a || is_b))
       fail("{}: tensor {}: expected names {}<module>{} and {}", weights, info.name, kPrefix, kA,
@@ -119,6 +153,27 @@ LoraFile::LoraFile(const std::string& folder) : folder_(folder) {
     if (!matrices.a.defined() || !matrices.b.defined())
       fail("{}: module {}: one of A and B is missing", weights, module);
   if (modules_.empty()) fail("{}: there are no adapters", weights);
+}
+
+void LoraFile::read_token_rows(const formats::SafetensorsFile& file, const std::string& name,
+                               const nlohmann::json& config, const std::string& path) {
+  const std::string module =
+      name.substr(kPrefix.size(), name.size() - kPrefix.size() - std::strlen(kTokenRows));
+  const Tensor stored = file.get(name);
+  if (!is_float(stored.dtype()) || stored.dim() != 2)
+    fail("{}: tensor {}: expected a float matrix, found {} {}", path, name,
+         dtype_name(stored.dtype()), tensor::shape_string(stored.shape()));
+  tokens_[module] = {first_token(config, module, stored.size(0), path), stored.to(DType::f32)};
+}
+
+TokenRowSource LoraFile::token_rows() {
+  if (tokens_.empty()) return {};
+  return [this](const std::string& module, const Tensor&) {
+    const auto found = tokens_.find(module);
+    if (found == tokens_.end()) return TokenRows();
+    used_[module + kTokenRows] = true;
+    return found->second;
+  };
 }
 
 LoraMatrices LoraFile::matrices(const LoraSite& site) {
@@ -152,6 +207,9 @@ void LoraFile::check_all_used() const {
   for (const auto& [module, matrices] : modules_)
     if (used_.count(module) == 0)
       fail("{}: module {}: the model has no such linear layer", folder_, module);
+  for (const auto& [module, added] : tokens_)
+    if (used_.count(module + kTokenRows) == 0)
+      fail("{}: module {}: the model cannot be given rows of tokens there", folder_, module);
 }
 
 Tensor rows_from_file(const Tensor& x, const std::vector<int64_t>& order) {

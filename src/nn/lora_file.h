@@ -3,11 +3,14 @@
 
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "formats/safetensors.h"
 #include "nn/lora.h"
+#include "nn/token_rows.h"
 
 namespace sumi::nn {
 
@@ -31,14 +34,19 @@ struct LoraMatrices {
   Tensor a, b;  // [r, K], [N, r]
 };
 
+// What a module's name has after it where its added tokens' rows are stored (peft's
+// trainable_token_indices).
+inline constexpr const char* kTokenRows = ".token_adapter.trainable_tokens_delta";
+
 void write_lora(const std::string& folder, const LoraConfig& config,
-                const std::vector<std::pair<std::string, LoraMatrices>>& modules);
+                const std::vector<std::pair<std::string, LoraMatrices>>& modules,
+                const std::vector<std::pair<std::string, TokenRows>>& tokens = {});
 
 // An adapter folder that is read.
 class LoraFile {
  public:
   // Throws Error naming the file and what in it is wrong, missing or of a kind that is not known
-  // (DoRA, other tuners, weights beyond A and B).
+  // (DoRA, other tuners, weights beyond A, B and rows of consecutive tokens).
   explicit LoraFile(const std::string& folder);
 
   const LoraConfig& config() const { return config_; }
@@ -50,15 +58,21 @@ class LoraFile {
   LoraMatrices matrices(const LoraSite& site);
   // Gives each layer its packed adapter. The file must outlive the source.
   LoraSource packed();
+  // Gives the embedding and the head the rows of added tokens; empty if the adapter has none.
+  TokenRowSource token_rows();
   // weight [n, k] += scale B A, if the module has an adapter.
   void merge_into(const LoraSite& site, Tensor& weight);
-  // Throws Error naming modules that no layer of the model has asked for.
+  // Throws Error naming modules that the model has not asked for.
   void check_all_used() const;
 
  private:
+  void read_token_rows(const formats::SafetensorsFile& file, const std::string& name,
+                       const nlohmann::json& config, const std::string& path);
+
   std::string folder_;
   LoraConfig config_;
   std::map<std::string, LoraMatrices> modules_;
+  std::map<std::string, TokenRows> tokens_;  // by module
   std::map<std::string, bool> used_;
 };
 

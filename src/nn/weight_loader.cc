@@ -85,6 +85,15 @@ Tensor quantized_q8_0(const Tensor& x) {
   return codes;
 }
 
+// table [V, C] with the added rows among or after its own.
+Tensor with_rows(const Tensor& table, const TokenRows& added) {
+  Tensor all = Tensor::zeros({std::max(table.size(0), added.end()), table.size(1)});
+  std::memcpy(all.bytes(), table.bytes(), static_cast<size_t>(table.nbytes()));
+  std::memcpy(all.rows(added.begin, added.rows.size(0)).bytes(), added.rows.bytes(),
+              static_cast<size_t>(added.rows.nbytes()));
+  return all;
+}
+
 }  // namespace
 
 void check_names(const formats::TensorSource& source, const std::vector<std::string>& expected,
@@ -200,7 +209,7 @@ Embedding WeightLoader::embedding(const WeightName& name, int64_t rows, int64_t 
     used_.insert(name.file + ".weight");
     return Embedding(matrix(name, rows, columns));
   }
-  Tensor table = dequantize(matrix(name, rows, columns));
+  Tensor table = as_kept(dequantize(matrix(name, rows, columns)));
   done(name.file + ".weight");
   return Embedding(parameter(name.parameter + ".weight", table, name.exported));
 }
@@ -214,10 +223,11 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
       Tensor weight = dequantize(matrix(parts[i], n[i], k));
       if (options_.edit) options_.edit(site(parts[i], n[i], k), weight);
       done(parts[i].file + ".weight");
+      weight = as_kept(weight);
       plain.push_back({parameter(parts[i].parameter + ".weight", weight, parts[i].exported),
                        bias ? vector(parts[i], ".bias", n[i]) : Tensor()});
     }
-    Linear layer(std::move(plain));
+    Linear layer(std::move(plain), options_.products);
     add_adapters(parts, n, k, layer);
     return layer;
   }
@@ -323,14 +333,91 @@ void WeightLoader::add_adapters(const std::vector<WeightName>& parts,
   }
 }
 
-Linear WeightLoader::tied(const WeightName& name, const Embedding& embedding) {
-  if (options_.plain())
-    return Linear({{embedding.table(), Tensor()}});
-  auto packed = std::make_shared<const ops::PackedWeight>(std::vector<Tensor>{embedding.table()},
-                                                          options_.compute, &arena_);
-  memory_bytes_ += packed->bytes();
+// A plain f32 matrix as memory holds it.
+Tensor WeightLoader::as_kept(const Tensor& weight) const {
+  const bool narrow = options_.frozen && options_.products == ops::Products::bf16;
+  return narrow ? weight.to(DType::bf16) : weight;
+}
+
+TokenRows WeightLoader::token_rows(const WeightName& name, const Tensor& table) const {
+  if (!options_.token_rows) return {};
+  TokenRows added = options_.token_rows(name.parameter, table);
+  if (added.defined() && (added.begin < 0 || added.begin > table.size(0) || added.rows.dim() != 2 ||
+                          added.rows.size(1) != table.size(1)))
+    fail("{}: {}: rows {} from {} on for added tokens, the table is {}", source_.describe(),
+         name.parameter, tensor::shape_string(added.rows.shape()), added.begin,
+         tensor::shape_string(table.shape()));
+  return added;
+}
+
+Embedding WeightLoader::token_embedding(const WeightName& name, int64_t rows, int64_t columns) {
+  const Tensor stored = matrix(name, rows, columns);
+  TokenRows added = token_rows(name, stored);
+  if (!added.defined()) return embedding(name, rows, columns);
+  if (!options_.plain()) {
+    used_.insert(name.file + ".weight");
+    return Embedding(stored, added);
+  }
+  const Tensor table = as_kept(with_rows(dequantize(stored), added));
   done(name.file + ".weight");
-  return Linear(std::move(packed), Tensor());
+  if (!added.rows.requires_grad()) added = {};
+  return Embedding(parameter(name.parameter + ".weight", table, name.exported), added);
+}
+
+Linear WeightLoader::head(const WeightName& name, int64_t n, int64_t k, bool bias) {
+  const Tensor stored = matrix(name, n, k);
+  const TokenRows added = token_rows(name, stored);
+  if (!added.defined()) return linear({name}, {n}, k, bias);
+  if (bias)
+    fail("{}: {}: tokens cannot be added to a head with a bias", source_.describe(), name.parameter);
+  Linear layer;
+  if (options_.plain()) {
+    Tensor weight = dequantize(stored);
+    if (options_.edit) options_.edit(site(name, n, k), weight);
+    weight = as_kept(with_rows(weight, added));
+    layer = plain_head(parameter(name.parameter + ".weight", weight, name.exported), added);
+  } else {
+    layer = packed_head(stored, added);
+  }
+  add_adapters({name}, {std::max(n, added.end())}, k, layer);
+  done(name.file + ".weight");
+  return layer;
+}
+
+Linear WeightLoader::plain_head(const Tensor& weight, const TokenRows& added) const {
+  Linear layer({{weight, Tensor()}}, options_.products);
+  if (added.defined() && added.rows.requires_grad()) layer.set_token_rows(added);
+  return layer;
+}
+
+// Rows that are trained are computed beside the packed ones; others are packed among them.
+Linear WeightLoader::packed_head(const Tensor& weight, const TokenRows& added) {
+  const tensor::NoGrad no_grad;
+  const int64_t n = weight.size(0), k = weight.size(1);
+  const bool trained = added.defined() && added.rows.requires_grad();
+  const int64_t begin = added.defined() ? added.begin : n, more = std::max(added.end() - n, int64_t{0});
+  std::vector<Tensor> parts;
+  if (trained) {
+    parts = {weight};
+    if (more > 0) parts.push_back(Tensor::zeros({more, k}));
+  } else {
+    if (begin > 0) parts.push_back(weight.rows(0, begin));
+    if (added.defined()) parts.push_back(added.rows);
+    if (const int64_t next = added.defined() ? added.end() : n; next < n)
+      parts.push_back(weight.rows(next, n - next));
+  }
+  auto packed = std::make_shared<const ops::PackedWeight>(parts, options_.compute, &arena_);
+  memory_bytes_ += packed->bytes();
+  Linear layer(std::move(packed), Tensor());
+  if (trained) layer.set_token_rows(added);
+  return layer;
+}
+
+Linear WeightLoader::tied(const WeightName& name, const Embedding& embedding) {
+  if (options_.plain()) return plain_head(embedding.table(), embedding.added());
+  Linear layer = packed_head(embedding.table(), embedding.added());
+  done(name.file + ".weight");
+  return layer;
 }
 
 }  // namespace sumi::nn

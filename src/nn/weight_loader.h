@@ -30,6 +30,8 @@ struct LoadOptions {
   bool trainable = false;  // plain f32 parameters with gradients; else packed for inference
   bool frozen = false;     // plain f32 without gradients, for training adapters
   bool plain() const { return trainable || frozen; }
+  // What plain linear layers are computed in. With bf16, weights that are frozen are kept so.
+  ops::Products products = ops::Products::f32;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::stored;
   // Linear layers that see thousands of rows at once are packed for oneDNN (see nn/linear.h). Then,
   // and for convolutions, Compute::stored means f32 for f32 weights and bf16 for others.
@@ -43,6 +45,7 @@ struct LoadOptions {
     return options;
   }
   LoraSource lora;                       // adapters of the linear layers; may be empty
+  TokenRowSource token_rows;             // of a decoder's embedding and head; may be empty
   WeightEdit edit;                       // of plain linear weights; may be empty
   std::function<void(double)> progress;  // 0 to 1; may be empty
 };
@@ -69,6 +72,10 @@ class WeightLoader {
   // [rows, columns]. A row range of the table may be read at any time: its pages are not dropped
   // for good.
   Embedding embedding(const WeightName& name, int64_t rows, int64_t columns);
+  // The same for the tokens of a text, and the head that gives their logits: with options.token_rows they
+  // may have more rows than the file. Rows that are not trained by themselves become part of the tables.
+  Embedding token_embedding(const WeightName& name, int64_t rows, int64_t columns);
+  Linear head(const WeightName& name, int64_t n, int64_t k, bool bias);
   // Parts with [n[i], k] each. All have a bias, or none.
   Linear linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k,
                 bool bias);
@@ -94,6 +101,10 @@ class WeightLoader {
   ops::ConvStorage conv_storage(DType stored) const;
   Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                          int64_t k, bool bias);
+  Tensor as_kept(const Tensor& weight) const;
+  TokenRows token_rows(const WeightName& name, const Tensor& table) const;
+  Linear plain_head(const Tensor& weight, const TokenRows& added) const;
+  Linear packed_head(const Tensor& weight, const TokenRows& added);
   Tensor joined_bias(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                      int64_t total);
   Tensor parameter(const std::string& name, Tensor value, const Arrangement& arrangement = {});

@@ -37,9 +37,14 @@ class PackedWeight {
   std::vector<std::shared_ptr<std::byte>> storage_;
 };
 
+// What products with plain weights are computed in, theirs for gradients too. bf16: operands are rounded
+// to it and summed in f32; without such instructions the rounded operands are multiplied in f32.
+enum class Products { f32, bf16 };
+
 // x [..., K], weight [N, K] (f32, f16 or bf16), bias [N] or undefined -> [..., N] f32.
 // Differentiable.
-Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {});
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
+              Products products = Products::f32);
 
 // The same with a packed weight. Its backward gives x's gradient alone: neither weight nor bias gets
 // one. The weight is unpacked to f32 a few rows at a time, so that memory never holds it whole.

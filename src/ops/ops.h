@@ -19,4 +19,5 @@
 #include "ops/relative_bias.h"
 #include "ops/rope.h"
 #include "ops/shape.h"
+#include "ops/token_rows.h"
 #include "ops/wkv.h"

@@ -94,7 +94,9 @@ std::vector<Parameter> TrainableLora::parameters() const {
   return all;
 }
 
-void TrainableLora::save(const std::string& folder) const {
+void TrainableLora::save(
+    const std::string& folder,
+    const std::vector<std::pair<std::string, nn::TokenRows>>& tokens) const {
   nn::LoraConfig config = config_;
   config.targets.clear();
   std::vector<std::pair<std::string, nn::LoraMatrices>> matrices;
@@ -108,7 +110,7 @@ void TrainableLora::save(const std::string& folder) const {
         nn::LoraMatrices{module.matrices.a,
                          nn::rows_to_file(module.matrices.b, module.site.row_order)});
   }
-  nn::write_lora(folder, config, matrices);
+  nn::write_lora(folder, config, matrices, tokens);
 }
 
 }  // namespace sumi::train

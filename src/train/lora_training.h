@@ -31,8 +31,9 @@ class TrainableLora {
   const std::shared_ptr<nn::DropoutClock>& clock() const { return clock_; }
   // "<module>.lora_A.weight", "<module>.lora_B.weight"
   std::vector<Parameter> parameters() const;
-  // A peft adapter folder (which exists).
-  void save(const std::string& folder) const;
+  // A peft adapter folder (which exists), with the rows of added tokens by module.
+  void save(const std::string& folder,
+            const std::vector<std::pair<std::string, nn::TokenRows>>& tokens = {}) const;
 
  private:
   struct Module {

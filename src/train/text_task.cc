@@ -59,8 +59,8 @@ Tensor TextTask::loss(std::span<const int64_t> examples, uint64_t key) {
     clock_->step = key;
     clock_->on = tensor::grad_enabled();
   }
-  const Tensor loss = model_.loss(join(texts_of(examples)), checkpoint_blocks_);
-  return loss;
+  const bool checkpoint = checkpoint_blocks_ || units(examples) > tokens_at_once_;
+  return model_.loss(join(texts_of(examples)), checkpoint);
 }
 
 }  // namespace sumi::train

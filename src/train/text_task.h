@@ -15,7 +15,8 @@ class TextTask : public Task {
  public:
   // An example is a group of texts (pack()), or one text where `groups` is empty. The model must
   // outlive the task. Examples of a batch go through it together while they have up to
-  // `tokens_at_once` tokens. `clock` is set for each loss, if there is one.
+  // `tokens_at_once` tokens; for a longer one alone, what is inside the blocks is computed twice, as
+  // `checkpoint_blocks` has it for all. `clock` is set for each loss, if there is one.
   TextTask(const models::LanguageModel& model, std::vector<TrainingText> texts,
            std::vector<std::vector<int64_t>> groups, int64_t tokens_at_once, bool checkpoint_blocks,
            std::shared_ptr<nn::DropoutClock> clock);

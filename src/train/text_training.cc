@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/temporary_folder.h"
 #include "formats/json.h"
 #include "models/language/export.h"
 #include "train/checkpoints.h"
@@ -48,6 +49,10 @@ int64_t count_weights(const std::vector<Parameter>& parameters) {
 void check_text_training(const TextTrainingOptions& o) {
   if (o.method != "full" && o.method != "lora" && o.method != "qlora")
     fail("method: expected full, lora or qlora, found {}", o.method);
+  if (o.method == "qlora" && o.products == ops::Products::bf16)
+    fail("dtype: a packed model computes in the types it is stored in; bf16 is for full and lora");
+  if (!o.chat_template.empty() && o.chat_template != "chatml")
+    fail("chat template: expected chatml, found {}", o.chat_template);
   if (!o.eval_data.empty() && o.eval_split > 0)
     fail("evaluation data are given twice: as a file and as a share of the data");
   if (!(o.eval_split >= 0 && o.eval_split < 1))
@@ -88,6 +93,7 @@ TextTraining::TextTraining(TextTrainingOptions options,
   models::OpenOptions open;
   open.trainable = full;
   open.frozen = options_.method == "lora";
+  open.products = options_.products;
   open.progress = load_progress;
   if (!full) {
     options_.lora.base_model = options_.model;
@@ -95,8 +101,11 @@ TextTraining::TextTraining(TextTrainingOptions options,
         std::make_unique<TrainableLora>(options_.lora, options_.lora_init, options_.trainer.seed);
     open.lora = lora_->source();
   }
+  std::unique_ptr<text::Tokenizer> chat_tokenizer = add_chat_tokens(path, open);
   files_ = models::open_language_model(options_.model, open);
   if (lora_) lora_->check_targets();
+  if (tokens_) tokens_->check_used();
+  if (chat_tokenizer) files_.tokenizer = std::move(chat_tokenizer);
   if (!files_.tokenizer) fail("{}: the model has no tokenizer", files_.path);
   if (options_.max_length > files_.model->max_positions())
     options_.max_length = files_.model->max_positions();
@@ -106,6 +115,8 @@ TextTraining::TextTraining(TextTrainingOptions options,
   std::vector<Parameter> parameters;
   if (lora_) {
     parameters = lora_->parameters();
+    if (tokens_)
+      for (Parameter& rows : tokens_->parameters()) parameters.push_back(std::move(rows));
   } else {
     for (const auto& [name, tensor] : files_.model->parameters())
       parameters.push_back({name, tensor});
@@ -126,6 +137,20 @@ TextTraining::TextTraining(TextTrainingOptions options,
   sizes_.optimizer_bytes = trainer_->optimizer_bytes();
 }
 
+// ChatML's tokenizer, from files as the result will have them; null if the model keeps its own.
+std::unique_ptr<text::Tokenizer> TextTraining::add_chat_tokens(const std::string& path,
+                                                               models::OpenOptions& open) {
+  if (options_.chat_template.empty()) return nullptr;
+  const base::TemporaryFolder folder;
+  const ChatTokens added = write_chatml_tokenizer(path, folder.path());
+  if (added.count > 0) {
+    tokens_ = std::make_unique<TokenTraining>(added.begin, added.count, options_.method == "full",
+                                              options_.trainer.seed);
+    open.token_rows = tokens_->source();
+  }
+  return text::open_tokenizer(folder.path());
+}
+
 std::vector<TrainingText> TextTraining::tokenized(const std::vector<TextRow>& rows,
                                                   const text::ChatTemplate* chat_template,
                                                   int64_t* left_out) {
@@ -142,6 +167,10 @@ std::vector<TrainingText> TextTraining::tokenized(const std::vector<TextRow>& ro
 void TextTraining::prepare_texts(const std::vector<TextRow>& rows,
                                  const std::vector<TextRow>& held_out) {
   std::optional<text::ChatTemplate> chat_template;
+  if (rows[0].kind == TextRow::Kind::messages && files_.tokenizer->chat_template.empty())
+    fail("{}: the model has no chat template for messages: it may be a base model, which can be given "
+         "one (--chat-template chatml)",
+         files_.path);
   if (rows[0].kind == TextRow::Kind::messages)
     chat_template.emplace(generate::open_chat_template(*files_.tokenizer, files_.path));
   const text::ChatTemplate* format = chat_template ? &*chat_template : nullptr;
@@ -210,6 +239,8 @@ nlohmann::json TextTraining::identity() const {
   const TrainerOptions& t = options_.trainer;
   nlohmann::json identity = {{"task", "text"},
                              {"method", options_.method},
+                             {"chat_template", options_.chat_template},
+                             {"dtype", options_.products == ops::Products::bf16 ? "bf16" : "f32"},
                              {"data", data_hash_},
                              {"texts", sizes_.texts},
                              {"eval_split", options_.eval_split},
@@ -238,13 +269,15 @@ nlohmann::json TextTraining::identity() const {
 
 void TextTraining::write_result() {
   if (trainer_->ema()) trainer_->ema()->swap();
+  const std::string& folder = options_.run.folder;
   if (lora_) {
-    lora_->save(options_.run.folder);
+    lora_->save(folder, tokens_ ? tokens_->modules()
+                                : std::vector<std::pair<std::string, nn::TokenRows>>());
   } else {
-    check_disk_space(options_.run.folder, sizes_.gradient_bytes);
-    models::write_model_folder(*files_.model, files_.path, options_.run.folder,
-                               options_.save_dtype);
+    check_disk_space(folder, sizes_.gradient_bytes);
+    models::write_model_folder(*files_.model, files_.path, folder, options_.save_dtype);
   }
+  if (!options_.chat_template.empty()) write_chatml_tokenizer(files_.path, folder);
   if (trainer_->ema()) trainer_->ema()->swap();
 }
 

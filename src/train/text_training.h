@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "models/language/open.h"
+#include "train/chat_tokens.h"
 #include "train/lora_training.h"
 #include "train/run.h"
 #include "train/text_task.h"
+#include "train/token_training.h"
 
 namespace sumi::train {
 
@@ -18,8 +20,10 @@ struct TextTrainingOptions {
   std::string model, data;
   std::string eval_data;    // rows to hold out, in a file of their own
   double eval_split = 0;    // or this share of the data
+  std::string chat_template;    // chatml: given to a base model; empty: the model's own
   std::string method = "lora";  // full: all weights; lora: adapters of f32 weights; qlora: adapters
                                 // of the weights as stored, packed
+  ops::Products products = ops::Products::f32;  // bf16: weights that are trained stay f32
   nn::LoraConfig lora;
   LoraInit lora_init = LoraInit::kaiming;
   TrainerOptions trainer;
@@ -62,6 +66,7 @@ class TextTraining {
            const std::atomic<bool>& cancel);
 
  private:
+  std::unique_ptr<text::Tokenizer> add_chat_tokens(const std::string& path, models::OpenOptions& open);
   void prepare_texts(const std::vector<TextRow>& rows, const std::vector<TextRow>& held_out);
   std::vector<TrainingText> tokenized(const std::vector<TextRow>& rows,
                                       const text::ChatTemplate* chat_template, int64_t* left_out);
@@ -72,6 +77,7 @@ class TextTraining {
 
   TextTrainingOptions options_;
   std::unique_ptr<TrainableLora> lora_;
+  std::unique_ptr<TokenTraining> tokens_;  // null: none are added
   models::LanguageModelFiles files_;
   std::unique_ptr<TextTask> task_, eval_task_;
   std::unique_ptr<Trainer> trainer_;

@@ -74,6 +74,36 @@ TEST_F(Train, FullGivesAModel) {
   EXPECT_NE(slurp(folder_ / "run/config.json").find("\"bfloat16\""), std::string::npos);
 }
 
+// A base model without a chat template learns ChatML, whose tokens it did not have.
+TEST_F(Train, ABaseModelIsGivenAChatTemplate) {
+  const ModelFolder base("");
+  const auto train = [&](const std::string& more, const std::string& folder) {
+    return run("train text " + base.path() + " --data " + (folder_ / "data.jsonl") + " -o " +
+               (folder_ / folder) + " --batch-size 4 --steps 40 --learning-rate 0.01 --samples 0 " + more);
+  };
+  const Outcome refused = train("", "none");
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_NE(refused.err.find("--chat-template chatml"), std::string::npos) << refused.err;
+  const std::string ask = " --prompt 3? --temperature 0 --max-tokens 12 --dtype f32";
+  for (const std::string method : {"lora", "qlora"}) {
+    const Outcome outcome = train("--chat-template chatml --method " + method, method);
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const Outcome answer = run("chat " + base.path() + " --adapter " + (folder_ / method) + ask);
+    EXPECT_EQ(answer.out.substr(0, 6), "it is ") << answer.err;
+    EXPECT_EQ(answer.out.find("<|im_end|>"), std::string::npos);
+    const std::string merged = folder_ / method + "-merged";
+    ASSERT_EQ(run("merge " + base.path() + " " + (folder_ / method) + " -o " + merged).code, 0);
+    EXPECT_EQ(run("chat " + merged + ask).out, answer.out);
+  }
+  const auto config = nlohmann::json::parse(slurp(folder_ / "lora/adapter_config.json"));
+  const nlohmann::json ids = {131, 132};
+  EXPECT_EQ(config.at("trainable_token_indices"), (nlohmann::json{{"embed_tokens", ids}, {"lm_head", ids}}));
+  const Outcome full = train("--chat-template chatml --method full", "full");
+  ASSERT_EQ(full.code, 0) << full.err;
+  EXPECT_EQ(run("chat " + (folder_ / "full") + ask).out.substr(0, 6), "it is ");
+  EXPECT_EQ(nlohmann::json::parse(slurp(folder_ / "full/config.json")).at("vocab_size"), 133);
+}
+
 TEST_F(Train, DryRunWritesNothing) {
   const Outcome outcome = run(command("--dry-run", "run"));
   ASSERT_EQ(outcome.code, 0) << outcome.err;

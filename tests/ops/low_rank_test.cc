@@ -34,6 +34,50 @@ TEST(LowRank, AddsToItsColumnsAndDifferentiates) {
             std::string::npos);
 }
 
+TEST(TokenRows, StandForThoseOfATableAndOfAHead) {
+  const Tensor table = random_tensor({5, 6}, 1), rows = random_tensor({2, 6}, 2);
+  for (const int64_t begin : {3, 5}) {  // among the table's, and after them
+    const auto b = static_cast<int32_t>(begin);
+    const Tensor ids = Tensor::from_ids({1, b, b + 1, 2, b}, {5});
+    const auto looked_up = [&](const std::vector<Tensor>& in) {
+      return embedding(ids, table, begin, in[0]);
+    };
+    const Tensor y = looked_up({rows});
+    for (int64_t c = 0; c < 6; ++c) {
+      EXPECT_EQ(y.f32()[c], table.f32()[6 + c]);
+      EXPECT_EQ(y.f32()[6 + c], rows.f32()[c]);
+      EXPECT_EQ(y.f32()[12 + c], rows.f32()[6 + c]);
+    }
+    expect_gradients(looked_up, {rows});
+  }
+  const auto logits = [&](const std::vector<Tensor>& in) {
+    return replace_columns(linear(in[0], in[2]), 3, in[0], in[1]);
+  };
+  const Tensor x = random_tensor({4, 6}, 3);
+  Tensor replaced = table.clone();
+  std::copy_n(rows.f32(), 12, replaced.f32() + 18);
+  expect_close(logits({x, rows, table}), linear(x, replaced), 1e-5);
+  expect_gradients(logits, {x, rows, table});
+}
+
+TEST(Linear, InBf16RoundsItsOperandsAndThoseOfItsGradients) {
+  const auto rounded = [](const Tensor& t) { return t.to(DType::bf16).to(DType::f32); };
+  const Tensor x = random_tensor({5, 40}, 1), w = random_tensor({7, 40}, 2), g = random_tensor({5, 7}, 3);
+  const auto run = [&](const Tensor& in, const Tensor& weight, const Tensor& dy, Products products) {
+    Tensor a = in.clone(), b = weight.dtype() == DType::f32 ? weight.clone() : weight;
+    a.set_requires_grad(true);
+    if (b.dtype() == DType::f32) b.set_requires_grad(true);
+    const Tensor y = linear(a, b, {}, products);
+    tensor::backward(y, dy);
+    return std::vector<Tensor>{y, a.grad(), b.dtype() == DType::f32 ? b.grad() : Tensor()};
+  };
+  const auto wanted = run(rounded(x), rounded(w), rounded(g), Products::f32);
+  const auto found = run(x, w, g, Products::bf16);
+  for (size_t i = 0; i < 3; ++i) expect_close(found[i], wanted[i], 1e-5);
+  const auto frozen = run(x, w.to(DType::bf16), g, Products::bf16);
+  for (size_t i = 0; i < 2; ++i) expect_close(frozen[i], wanted[i], 1e-5);
+}
+
 TEST(Dropout, LeavesTheShareOutAndRepeatsByKey) {
   const Tensor x = Tensor::full({100, 100}, 1);
   const Tensor y = dropout(x, 0.25f, 7);

@@ -13,6 +13,7 @@
 #include "train/run.h"
 #include "train/text_task.h"
 #include "train/text_training.h"
+#include "train/token_training.h"
 
 namespace sumi::train {
 namespace {
@@ -80,6 +81,94 @@ INSTANTIATE_TEST_SUITE_P(Models, TenSteps,
                            return std::string(std::get<0>(param.param)) +
                                   (std::get<1>(param.param) ? "Checkpointed" : "");
                          });
+
+TEST(Bf16, FollowsTheLossesOfF32) {
+  const formats::SafetensorsFile file = expected_file("losses.safetensors");
+  models::OpenOptions open;
+  open.trainable = true;
+  open.products = ops::Products::bf16;
+  const auto files = models::open_language_model(kModels + "llama", open);
+  InOrder task(*files.model, file.get("llama.ids"), true);
+  std::vector<Parameter> parameters;
+  for (const auto& [name, tensor] : files.model->parameters()) parameters.push_back({name, tensor});
+  TrainerOptions options;
+  options.schedule = {.name = "constant", .learning_rate = 1e-2, .total_steps = 10};
+  Trainer trainer(task, parameters, options);
+  const Tensor expected = file.get("llama.losses");
+  double difference = 0;
+  for (int64_t step = 0; step < 10; ++step)
+    difference = std::max(difference, std::fabs(trainer.run_step().loss / expected.f32()[step] - 1));
+  EXPECT_LT(difference, 0.05);
+  EXPECT_GT(difference, 1e-6);  // or nothing was rounded
+}
+
+// A model with two tokens more: their rows are trained beside an adapter, saved with it, and there when it
+// is opened or merged.
+class AddedTokens : public testing::TestWithParam<std::tuple<const char*, const char*>> {};
+
+TEST_P(AddedTokens, AreTrainedSavedAndMerged) {
+  const auto [name, form] = GetParam();
+  const std::string model = kModels + name;
+  const cli::Folder folder;
+  nn::LoraConfig config;
+  config.rank = 2;
+  config.targets = {kAllLinear};
+  TrainableLora lora(config, LoraInit::kaiming, 3);
+  const auto vocab = static_cast<int32_t>(models::open_language_model(model, {}).model->vocab_size());
+  // Spare rows of the table are learned as well as new ones.
+  const int32_t begin = std::string(form) == "spare" ? vocab - 2 : vocab;
+  TokenTraining tokens(begin, 2, false, 5);
+  models::OpenOptions open;
+  open.frozen = std::string(form) != "packed";
+  open.lora = lora.source();
+  open.token_rows = tokens.source();
+  const auto files = models::open_language_model(model, open);
+  tokens.check_used();
+  EXPECT_EQ(files.model->vocab_size(), begin + 2);
+  std::vector<Parameter> parameters = lora.parameters();
+  const size_t adapters = parameters.size();
+  for (const Parameter& rows : tokens.parameters()) parameters.push_back(rows);
+  EXPECT_EQ(parameters.size() - adapters, std::string(name) == "llama_tied" ? 1u : 2u);
+  const Tensor before = parameters.back().value.clone();
+  const std::vector<int32_t> ids = {5, begin, 9, 3, begin + 1, begin, 77, 20, begin + 1};
+  TextTask task(*files.model, {all_learned(ids.data(), 9)}, {}, 512, true, lora.clock());
+  TrainerOptions options;
+  options.schedule = {.name = "constant", .learning_rate = 2e-2, .total_steps = 40};
+  Trainer trainer(task, parameters, options);
+  const double first = trainer.run_step().loss;
+  double last = 0;
+  while (!trainer.done()) last = trainer.run_step().loss;
+  EXPECT_LT(last, 0.5 * first);
+  EXPECT_NE(parameters.back().value.to_vector(), before.to_vector());
+  lora.clock()->on = false;
+  const auto logits = [&](const models::LanguageModel& of) {
+    const auto state = of.new_state();
+    return of.forward(ids, *state, models::LogitsFor::all);
+  };
+  const Tensor trained = logits(*files.model);
+
+  lora.save(folder.path(), tokens.modules());
+  nn::LoraFile file(folder.path());
+  models::OpenOptions with;
+  with.lora = file.packed();
+  with.token_rows = file.token_rows();
+  const auto adapted = models::open_language_model(model, with);
+  file.check_all_used();
+  expect_close(logits(*adapted.model), trained, 2e-4, "opened with the adapter");
+  models::merge_adapter(model, folder.path(), folder / "merged", DType::f32);
+  const auto merged = models::open_language_model(folder / "merged", {});
+  EXPECT_EQ(merged.model->vocab_size(), begin + 2);
+  expect_close(logits(*merged.model), trained, 5e-4, "merged");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Models, AddedTokens,
+    testing::Values(std::tuple{"llama", "plain"}, std::tuple{"llama", "packed"},
+                    std::tuple{"llama", "spare"}, std::tuple{"llama_tied", "plain"},
+                    std::tuple{"llama_tied", "packed"}),
+    [](const auto& param) {
+      return std::string(std::get<0>(param.param)) + "_" + std::get<1>(param.param);
+    });
 
 TEST(Loss, OfSeveralTextsInARowIsThatOfEach) {
   for (const char* name : {"llama", "gpt2", "mpt", "mistral", "bloom"}) {

@@ -170,13 +170,10 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
   counted = head_input(counted);
   const Tensor wanted = Tensor::from_ids(targets, {count});
   if (head_.has_adapters()) return ops::cross_entropy(logits_with(head_, counted), wanted);
-  std::vector<Tensor> weights;  // of the head, or none when it is packed
-  if (!head_.parts().empty()) weights = {head_.parts()[0].weight, head_.parts()[0].bias};
-  const auto logits = [this](const Tensor& piece, const std::vector<Tensor>& w) {
-    return w.empty() ? logits_with(head_, piece)
-                     : logits_with(nn::Linear({{w[0], w[1]}}), piece);
+  const auto logits = [this](const Tensor& piece, const std::vector<Tensor>& weights) {
+    return logits_with(head_.with_weights(weights), piece);
   };
-  return ops::cross_entropy_in_pieces(logits, counted, weights, wanted,
+  return ops::cross_entropy_in_pieces(logits, counted, head_.weights(), wanted,
                                       std::max<int64_t>(64, kLogits / spec_.vocab_size));
 }
 

@@ -62,14 +62,16 @@ void Decoder::check_names(const DecoderSpec& spec, const WeightTable& table,
 void Decoder::load(const WeightNames& names, nn::WeightLoader& loader) {
   const int64_t width = spec_.embedding_width();
   // The head first: it is the largest matrix, and while it is packed both its forms are in memory.
-  embedding_ = loader.embedding(names.get(Slot::token_embedding), spec_.vocab_size, width);
+  const int64_t rows = spec_.vocab_size;
+  embedding_ = loader.token_embedding(names.get(Slot::token_embedding), rows, width);
+  spec_.vocab_size = embedding_.tokens();
   if (!spec_.has_head) {
     head_ = {};
   } else if (spec_.tied_head) {
     if (spec_.head_bias) fail("a tied head with a bias is not known to the decoder");
     head_ = loader.tied(names.get(Slot::token_embedding), embedding_);
   } else {
-    head_ = loader.linear({names.get(Slot::head)}, {spec_.vocab_size}, width, spec_.head_bias);
+    head_ = loader.head(names.get(Slot::head), rows, width, spec_.head_bias);
   }
   if (spec_.projects_embedding()) {
     embedding_projection_ =

@@ -30,8 +30,18 @@ void check_exportable(const std::string& path, const std::string& purpose) {
     fail("{}: {} needs a Hugging Face folder (config.json), not a GGUF file", path, purpose);
 }
 
+void copy_tokenizer_files(const std::string& source, const std::string& folder) {
+  std::error_code error;
+  for (const char* name : kTokenizerFiles) {
+    const std::string from = source + "/" + name, to = folder + "/" + name;
+    if (!formats::file_exists(from) || fs::equivalent(from, to, error)) continue;
+    fs::copy_file(from, to, fs::copy_options::overwrite_existing, error);
+    if (error) fail("{}: cannot copy: {}", from, error.message());
+  }
+}
+
 void write_model_folder(const LanguageModel& model, const std::string& source,
-                        const std::string& folder, DType dtype) {
+                        const std::string& folder, DType dtype, const std::string& tokenizer) {
   check_exportable(source, "writing a model");
   std::error_code error;
   fs::create_directories(folder, error);
@@ -43,15 +53,13 @@ void write_model_folder(const LanguageModel& model, const std::string& source,
     tensors.emplace_back(name, tensor.to(dtype));
   if (tensors.empty()) fail("{}: the model was packed and cannot be written", source);
   formats::write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}});
-  for (const char* name : kTokenizerFiles) {
-    if (!formats::file_exists(source + "/" + name)) continue;
-    fs::copy_file(source + "/" + name, folder + "/" + name, fs::copy_options::overwrite_existing,
-                  error);
-    if (error) fail("{}/{}: cannot copy: {}", source, name, error.message());
-  }
+  copy_tokenizer_files(source, folder);
+  if (!tokenizer.empty()) copy_tokenizer_files(tokenizer, folder);
   nlohmann::ordered_json config =
       nlohmann::ordered_json::parse(formats::read_text_file(source + "/config.json"));
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(dtype);
+  const char* rows = config.contains("padded_vocab_size") ? "padded_vocab_size" : "vocab_size";
+  if (config.contains(rows)) config[rows] = model.vocab_size();
   const std::string text = config.dump(2) + "\n";
   formats::AtomicFile file(folder + "/config.json");
   file.write(text.data(), text.size());
@@ -66,9 +74,10 @@ void merge_adapter(const std::string& model, const std::string& adapter, const s
   OpenOptions options;
   options.trainable = true;
   options.edit = [&](const nn::LoraSite& site, Tensor& weight) { file.merge_into(site, weight); };
+  options.token_rows = file.token_rows();
   const LanguageModelFiles files = open_language_model(model, options);
   file.check_all_used();
-  write_model_folder(*files.model, path, folder, dtype);
+  write_model_folder(*files.model, path, folder, dtype, adapter);
 }
 
 }  // namespace sumi::models

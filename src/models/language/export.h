@@ -11,10 +11,15 @@ namespace sumi::models {
 // tokenizer files the new one can have: a GGUF file is none.
 void check_exportable(const std::string& path, const std::string& purpose);
 
-// `folder` (made if need be) gets config.json and the tokenizer's files of `source`, and the
-// model's parameters, which must be plain, as model.safetensors of f32, f16 or bf16.
+// Copies those files of a Hugging Face folder that make its tokenizer and say how to generate. Throws
+// Error if it cannot.
+void copy_tokenizer_files(const std::string& source, const std::string& folder);
+
+// `folder` (made if need be) gets the model's parameters, which must be plain, as model.safetensors of
+// f32, f16 or bf16, config.json of `source` with type and vocabulary as they are now, and the tokenizer's
+// files of `tokenizer` (empty: also of `source`).
 void write_model_folder(const LanguageModel& model, const std::string& source,
-                        const std::string& folder, DType dtype);
+                        const std::string& folder, DType dtype, const std::string& tokenizer = "");
 
 // The model at `model` (a Hugging Face folder, by path or name) with an adapter's changes in its
 // weights, written to `folder`. Throws Error, also if the adapter is for another model.

@@ -20,7 +20,9 @@ nn::LoadOptions load_options(const OpenOptions& options) {
   nn::LoadOptions load;
   load.trainable = options.trainable;
   load.frozen = options.frozen;
+  load.products = options.products;
   load.lora = options.lora;
+  load.token_rows = options.token_rows;
   load.edit = options.edit;
   load.progress = options.progress;
   switch (options.compute) {

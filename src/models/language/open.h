@@ -8,6 +8,7 @@
 
 #include "models/language/language_model.h"
 #include "nn/lora.h"
+#include "nn/token_rows.h"
 #include "text/tokenizer.h"
 
 namespace sumi::models {
@@ -18,7 +19,9 @@ struct OpenOptions {
   ComputeType compute = ComputeType::automatic;
   bool trainable = false;  // keep plain f32 parameters with gradients instead of packing
   bool frozen = false;     // plain f32 without gradients
+  ops::Products products = ops::Products::f32;  // of plain weights; bf16 keeps frozen ones so
   nn::LoraSource lora;     // adapters of the linear layers; may be empty
+  nn::TokenRowSource token_rows;  // added tokens; may be empty
   nn::WeightEdit edit;     // of plain linear weights while they are loaded; may be empty
   std::function<void(double)> progress;  // 0 to 1; may be empty
   std::string tokenizer;  // a tokenizer's file, where the model's own is not wanted; empty: its own
