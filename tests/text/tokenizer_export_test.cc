@@ -15,6 +15,11 @@ class Exported {
  public:
   explicit Exported(const std::string& name) {
     fs::copy_file(kTokenizerData / (name + ".json"), folder_.file("tokenizer.json"));
+    // Which token its post-processor puts first is said here, as in folders that people have.
+    const std::string bos = name == "llama3"       ? "<|begin_of_text|>"
+                            : name == "spm_legacy" ? "<s>"
+                                                   : "";
+    if (!bos.empty()) folder_.write("tokenizer_config.json", Json{{"bos_token", bos}}.dump());
     tokenizer = open_tokenizer(folder_.path());
     formats::GgufWriter writer;
     writer.set_string("general.architecture", "llama");
