@@ -62,6 +62,7 @@ def measure_sumi(sumi, model, options):
     return {"version": sumi_version(sumi)[0], "load_s": result["load_ms"] / 1e3,
             "prefill_tokens_per_s": result["prefill"]["runs"],
             "decode_tokens_per_s": result["decode"]["runs"],
+            "bytes_per_token": result["decode"]["bytes_read_per_token"],
             "peak_memory_bytes": result["peak_memory_bytes"]}
 
 
@@ -101,6 +102,7 @@ def run_case(name, engines, options):
 
 def summary(rounds):
     result = {"rounds": rounds, "version": rounds[0]["version"],
+              "bytes_per_token": rounds[0].get("bytes_per_token", 0),
               "peak_memory_bytes": max(r["peak_memory_bytes"] for r in rounds),
               "load_s": statistics.median(r["load_s"] for r in rounds)}
     for key in ("prefill_tokens_per_s", "decode_tokens_per_s"):

@@ -3,7 +3,7 @@
     peers.py ENGINE MODEL --threads N [--prompt 512] [--new 128] [--repeat 2]
     peers.py llama.cpp MODEL --perplexity IDS.json
 
-ENGINE: llama.cpp, openvino, ctranslate2, transformers, rwkv-bf16 or rwkv-f32. Each repetition takes fresh random ids (so that a cache
+ENGINE: llama.cpp, openvino, ctranslate2, transformers, transformers-f32, rwkv-bf16 or rwkv-f32. Each repetition takes fresh random ids (so that a cache
 of prefixes cannot help), processes the prompt, then decodes greedily; one unmeasured repetition comes first.
 """
 
@@ -144,19 +144,25 @@ class CTranslate2:
 
 
 class Transformers:
+    precision = "bfloat16"
+
     def __init__(self, model, threads):
         import torch
         import transformers
 
         torch.set_num_threads(threads)
         self.torch, self.version = torch, transformers.__version__
-        self.model = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16)
-        self.model.eval()
-        self.vocab_size = self.model.config.vocab_size
+        config = transformers.AutoConfig.from_pretrained(model)
+        self.encoder_decoder = config.is_encoder_decoder
+        kind = transformers.AutoModelForSeq2SeqLM if self.encoder_decoder else transformers.AutoModelForCausalLM
+        self.model = kind.from_pretrained(model, dtype=getattr(torch, self.precision)).eval()
+        self.vocab_size = config.vocab_size
 
     def measure(self, ids, new):
         torch = self.torch
         with torch.inference_mode():
+            if self.encoder_decoder:
+                return self.measure_both(ids, new)
             start = time.perf_counter()
             out = self.model(torch.tensor([ids]), use_cache=True, logits_to_keep=1)
             kept = "state" if hasattr(out, "state") else "past_key_values"  # RWKV's is a state
@@ -167,6 +173,26 @@ class Transformers:
                 out = self.model(token.view(1, 1), use_cache=True, **{kept: getattr(out, kept)})
                 token = out.logits[0, -1].argmax()
             return prefill, time.perf_counter() - start
+
+
+    def measure_both(self, ids, new):
+        """An encoder's pass over the ids and the decoder's first step, then its other steps."""
+        torch = self.torch
+        start = time.perf_counter()
+        token = torch.tensor([[self.model.config.decoder_start_token_id]])
+        encoded = self.model.get_encoder()(torch.tensor([ids]))
+        out = self.model(encoder_outputs=encoded, decoder_input_ids=token, use_cache=True)
+        prefill = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in range(new):
+            token = out.logits[:, -1:].argmax(-1)
+            out = self.model(encoder_outputs=encoded, decoder_input_ids=token, use_cache=True,
+                             past_key_values=out.past_key_values)
+        return prefill, time.perf_counter() - start
+
+
+class TransformersF32(Transformers):
+    precision = "float32"
 
 
 class Rwkv:
@@ -213,6 +239,7 @@ ENGINES = {
     "openvino": OpenVino,
     "ctranslate2": CTranslate2,
     "transformers": Transformers,
+    "transformers-f32": TransformersF32,
     "rwkv-bf16": RwkvBf16,
     "rwkv-f32": RwkvF32,
 }

@@ -1,4 +1,4 @@
-// sumi convert: a Hugging Face folder as one GGUF file, or as a safetensors folder.
+// sumi convert: a Hugging Face folder or a GGUF file as a GGUF file or as a safetensors folder.
 
 #include <filesystem>
 #include <map>
@@ -39,19 +39,25 @@ int run_convert(const Flags& flags) {
   if (flags.dtype != "stored") options.dtype = dtypes().at(flags.dtype);
   if (to == "safetensors" && options.dtype && tensor::is_quantized(*options.dtype))
     throw CLI::ValidationError("--dtype", "safetensors holds f32, f16 or bf16");
-  const std::string folder = models::resolve_model(flags.model);
-  if (!std::filesystem::is_directory(folder))
-    fail("{}: converting GGUF files is not known, only folders", folder);
+  const std::string path = models::resolve_model(flags.model);
+  const bool from_folder = std::filesystem::is_directory(path);
   base::Progress progress("converting");
   options.progress = [&](double fraction) { progress.update(fraction); };
-  const models::ConvertReport report =
-      to == "gguf" ? models::convert_to_gguf(folder, flags.out, options)
-                   : models::convert_to_safetensors(folder, flags.out, options);
+  const auto to_gguf = from_folder ? models::convert_to_gguf : models::recode_gguf;
+  const auto to_folder = from_folder ? models::convert_to_safetensors : models::gguf_to_folder;
+  const auto convert = to == "gguf" ? to_gguf : to_folder;
+  const models::ConvertReport report = convert(path, flags.out, options);
   write_out(fmt::format("{}: {} tensors, {:.1f} MB\n", flags.out, report.tensors,
                         static_cast<double>(report.bytes) / 1e6));
   if (report.kept > 0)
     write_out(fmt::format("{} of them are f16: their rows are no whole blocks of {}\n", report.kept,
                           flags.dtype));
+  if (report.nfc_lost)
+    write_out("GGUF has no normalizer: texts that are not NFC get other ids than in the folder\n");
+  if (report.ignored_window > 0)
+    write_out(fmt::format("llama.cpp ignores this model's sliding window: beyond {} tokens it "
+                          "answers otherwise\n",
+                          report.ignored_window));
   return 0;
 }
 
@@ -60,7 +66,8 @@ int run_convert(const Flags& flags) {
 void add_convert(CLI::App& app, Run& run) {
   auto flags = std::make_shared<Flags>();
   CLI::App* verb = app.add_subcommand("convert", "Write a model's files in another form");
-  verb->add_option("MODEL", flags->model, "Model: a Hugging Face folder or its name")->required();
+  verb->add_option("MODEL", flags->model, "Model: a Hugging Face folder, a GGUF file or a name")
+      ->required();
   verb->add_option("OUT", flags->out, "The file or folder to write")->required();
   verb->add_option("--to", flags->to, "gguf or safetensors (default: by OUT's ending)")
       ->check(CLI::IsMember({"gguf", "safetensors"}))
@@ -75,9 +82,13 @@ void add_convert(CLI::App& app, Run& run) {
       "A GGUF file holds weights, configuration and tokenizer; other engines open it, too. What "
       "the format\n"
       "cannot express is an error, and OUT appears only when it is whole and was compared with "
-      "MODEL.\n\n"
+      "MODEL.\n"
+      "From a GGUF file: another with other types (from blocks to blocks loses twice), or a folder\n"
+      "with config.json and tokenizer, f16 where the file has blocks.\n\n"
       "Examples:\n"
       "  sumi convert folder model.gguf --dtype q8_0\n"
+      "  sumi convert model-f16.gguf model-q4.gguf --dtype q4_k\n"
+      "  sumi convert model.gguf new-folder --dtype bf16\n"
       "  sumi convert folder-with-bin new-folder --to safetensors --dtype bf16");
   verb->callback([=, &run] { run = [=] { return run_convert(*flags); }; });
 }

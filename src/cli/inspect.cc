@@ -19,6 +19,7 @@ namespace {
 
 struct Flags {
   std::string model;
+  int64_t context = 0;  // 0: the model's
   bool tensors = false, json = false;
 };
 
@@ -27,6 +28,11 @@ struct Summary {
   std::string unsupported;  // why Sumi cannot run it; empty if it can
   std::unique_ptr<formats::TensorSource> source;
   models::Outline outline;  // valid if `unsupported` is empty
+  int64_t context = 0;      // for which memory is counted, in tokens
+
+  int64_t state_bytes() const {
+    return outline.state_bytes + outline.state_bytes_per_token * context;
+  }
 };
 
 std::string optional_text_file(const std::string& path) {
@@ -111,10 +117,11 @@ nlohmann::ordered_json summary_json(const Summary& summary,
     const models::Outline& outline = summary.outline;
     object["context_length"] = outline.context;
     object["cache_bytes_per_token"] = outline.state_bytes_per_token;
-    object["memory_bytes"] =
-        all.bytes + outline.state_bytes + outline.state_bytes_per_token * outline.context;
-    for (const auto& [name, parts] : {std::pair{"bf16", 2}, std::pair{"f32", 4}})
-      object["weight_bytes_as"][name] = all.parameters * parts;
+    object["state_bytes"] = summary.state_bytes();
+    object["memory_bytes"] = all.bytes + summary.state_bytes();
+    for (const tensor::DType dtype : kMemoryTypes)
+      object["weight_bytes_as"][tensor::dtype_name(dtype)] =
+          weight_bytes_as(*summary.source, dtype);
     object["vocab_size"] = outline.vocab_size;
     for (const auto& [name, size] : outline.sizes) object[name] = size;
   }
@@ -143,18 +150,19 @@ void print_summary(const Summary& summary, const Counts& counts, bool with_tenso
                          with_unit(static_cast<double>(count.bytes), "B")));
   if (summary.unsupported.empty()) {
     const models::Outline& outline = summary.outline;
-    const double parameters = static_cast<double>(all.parameters);
-    const double position = static_cast<double>(outline.state_bytes_per_token);
-    line("memory", fmt::format("{} for the weights as stored, {} as bf16, {} as f32",
-                               with_unit(static_cast<double>(all.bytes), "B"),
-                               with_unit(2 * parameters, "B"), with_unit(4 * parameters, "B")));
+    const auto size = [](int64_t bytes) { return with_unit(static_cast<double>(bytes), "B"); };
+    std::string types;
+    for (const tensor::DType dtype : kMemoryTypes)
+      types += fmt::format(", {} as {}", size(weight_bytes_as(*summary.source, dtype)),
+                           tensor::dtype_name(dtype));
+    line("memory", fmt::format("{} for the weights as stored{}", size(all.bytes), types));
     if (outline.state_bytes > 0)
-      line("", fmt::format("{} for the state, whatever the length",
-                           with_unit(static_cast<double>(outline.state_bytes), "B")));
+      line("", fmt::format("{} for the state, whatever the length", size(outline.state_bytes)));
     else
-      line("", fmt::format("{} for each token kept, {} for a full context",
-                           with_unit(position, "B"),
-                           with_unit(position * static_cast<double>(outline.context), "B")));
+      line("", fmt::format("{} for each token kept, {} for {} tokens; {} with the weights as "
+                           "stored",
+                           size(outline.state_bytes_per_token), size(summary.state_bytes()),
+                           summary.context, size(all.bytes + summary.state_bytes())));
     if (outline.state_bytes == 0)
       line("context", fmt::format("{} tokens", outline.context));
     else if (outline.context > 0)
@@ -179,7 +187,12 @@ int run_inspect(const Flags& flags) {
   const std::string path = models::resolve_model(flags.model);
   if (diffusion::is_picture_model(path) || diffusion::is_picture_part(path))
     return inspect_pictures(path, flags.tensors, flags.json);
-  const Summary summary = summarize(path);
+  Summary summary = summarize(path);
+  const int64_t limit = summary.outline.context;
+  const bool recurrent = summary.outline.state_bytes > 0;
+  if (flags.context > limit && summary.unsupported.empty() && !recurrent)
+    fail("{}: --context {}: the model's context is {}", path, flags.context, limit);
+  summary.context = flags.context > 0 ? flags.context : limit;
   const Counts counts = count_dtypes(*summary.source);
   if (flags.json) {
     write_json(summary_json(summary, counts, flags.tensors));
@@ -196,6 +209,10 @@ void add_inspect(CLI::App& app, Run& run) {
   CLI::App* verb =
       app.add_subcommand("inspect", "Show what a model's files hold, without loading it");
   verb->add_option("MODEL", flags->model, "Model: a file, a folder or a name")->required();
+  verb->add_option("--context", flags->context,
+                   "Count the memory for this many tokens (default: all)")
+      ->check(in_range<int64_t>(1, 1 << 30))
+      ->type_name("N");
   verb->add_flag("--tensors", flags->tensors, "List every tensor: name, type, shape");
   verb->add_flag("--json", flags->json, "Print one JSON object");
   verb->footer(
@@ -205,6 +222,7 @@ void add_inspect(CLI::App& app, Run& run) {
       "scheduler.\n\n"
       "Examples:\n"
       "  sumi inspect model.gguf\n"
+      "  sumi inspect org/name --context 4096\n"
       "  sumi inspect org/name --tensors\n"
       "  sumi inspect folder --json");
   verb->callback([=, &run] { run = [=] { return run_inspect(*flags); }; });

@@ -15,6 +15,16 @@ Counts count_dtypes(const formats::TensorSource& source) {
   return counts;
 }
 
+int64_t weight_bytes_as(const formats::TensorSource& source, tensor::DType dtype) {
+  int64_t bytes = 0;
+  for (const formats::TensorInfo& info : source.tensors()) {
+    const bool matrix =
+        info.shape.size() == 2 && info.shape[1] % tensor::dtype_block_size(dtype) == 0;
+    bytes += tensor::byte_count(info.shape, matrix ? dtype : tensor::DType::f32);
+  }
+  return bytes;
+}
+
 std::string with_unit(double value, const char* unit) {
   const char* prefixes[] = {"", "K", "M", "G", "T"};
   size_t i = 0;

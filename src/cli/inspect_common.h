@@ -18,6 +18,14 @@ struct Counts {
 };
 Counts count_dtypes(const formats::TensorSource& source);
 
+// What the weights would take with matrices in this type, f32 where rows are no whole blocks of it,
+// and everything else in f32.
+int64_t weight_bytes_as(const formats::TensorSource& source, tensor::DType dtype);
+// The types of a table of memory, from the largest to the smallest.
+inline constexpr tensor::DType kMemoryTypes[] = {
+    tensor::DType::f32,  tensor::DType::bf16, tensor::DType::q8_0,
+    tensor::DType::q6_k, tensor::DType::q5_0, tensor::DType::q4_0};
+
 std::string with_unit(double value, const char* unit);  // "1.7 GB"
 
 nlohmann::ordered_json dtypes_json(const Counts& counts);

@@ -100,12 +100,18 @@ void GgufWriter::set_float32s(const std::string& key, const std::vector<float>& 
 }
 
 void GgufWriter::set(const std::string& key, const GgufValue& value) {
+  const auto fits_i32 = [](int64_t x) { return x == static_cast<int32_t>(x); };
+  const auto fits_f32 = [](double x) { return x == static_cast<double>(static_cast<float>(x)); };
   if (const auto* number = std::get_if<int64_t>(&value)) {
+    if (*number == static_cast<uint32_t>(*number))
+      return set_uint32(key, static_cast<uint32_t>(*number));
+    if (fits_i32(*number)) return set_int32(key, static_cast<int32_t>(*number));
     begin_value(key, GgufType::i64);
     append(*number);
   } else if (const auto* large = std::get_if<uint64_t>(&value)) {
     set_uint64(key, *large);
   } else if (const auto* real = std::get_if<double>(&value)) {
+    if (fits_f32(*real)) return set_float32(key, static_cast<float>(*real));
     begin_value(key, GgufType::f64);
     append(*real);
   } else if (const auto* truth = std::get_if<bool>(&value)) {
@@ -115,9 +121,13 @@ void GgufWriter::set(const std::string& key, const GgufValue& value) {
   } else if (const auto* texts = std::get_if<std::vector<std::string_view>>(&value)) {
     set_strings(key, {texts->begin(), texts->end()});
   } else if (const auto* numbers = std::get_if<std::vector<int64_t>>(&value)) {
+    if (std::all_of(numbers->begin(), numbers->end(), fits_i32))
+      return set_int32s(key, {numbers->begin(), numbers->end()});
     begin_value(key, GgufType::array);
     append_array(GgufType::i64, *numbers);
   } else if (const auto* reals = std::get_if<std::vector<double>>(&value)) {
+    if (std::all_of(reals->begin(), reals->end(), fits_f32))
+      return set_float32s(key, {reals->begin(), reals->end()});
     begin_value(key, GgufType::array);
     append_array(GgufType::f64, *reals);
   } else {

@@ -25,7 +25,7 @@ class GgufWriter {
   void set_int32s(const std::string& key, const std::vector<int32_t>& values);
   void set_float32s(const std::string& key, const std::vector<float>& values);
   // A value as a GgufFile holds it (integers as int64 or uint64, floats as float64), to copy
-  // metadata.
+  // metadata. Written in 32 bits where those hold it, as llama.cpp wants numbers.
   void set(const std::string& key, const GgufValue& value);
 
   // The tensor's bytes are read, or made, by write(). Throws Error on an empty or repeated name, a

@@ -1,13 +1,11 @@
 #include "nn/weight_loader.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
-#include <numeric>
 
 #include "base/threads.h"
 #include "kernels/quantize_reference.h"
-#include "ops/embedding.h"
+#include "nn/float_rows.h"
 #include "tensor/autograd.h"
 
 namespace sumi::nn {
@@ -49,29 +47,6 @@ Tensor gather_rows(const Tensor& x, const std::vector<int64_t>& order) {
     std::memcpy(y.bytes() + r * row_bytes, x.bytes() + order[static_cast<size_t>(r)] * row_bytes,
                 static_cast<size_t>(row_bytes));
   return y;
-}
-
-// Each row of a float matrix divided by its length, in its own type.
-Tensor unit_rows(const Tensor& x) {
-  Tensor y = x.to(DType::f32);
-  if (x.dtype() == DType::f32) y = y.clone();
-  const int64_t columns = x.size(1);
-  for (int64_t r = 0; r < x.size(0); ++r) {
-    float* row = y.f32() + r * columns;
-    double sum = 0;
-    for (int64_t c = 0; c < columns; ++c) sum += static_cast<double>(row[c]) * row[c];
-    const auto scale = static_cast<float>(1 / std::max(std::sqrt(sum), 1e-12));
-    for (int64_t c = 0; c < columns; ++c) row[c] *= scale;
-  }
-  return y.to(x.dtype());
-}
-
-// Any floating or block-quantized matrix as f32, in new memory.
-Tensor dequantize(const Tensor& x) {
-  if (is_float(x.dtype())) return x.to(DType::f32);
-  std::vector<int32_t> ids(static_cast<size_t>(x.size(0)));
-  std::iota(ids.begin(), ids.end(), 0);
-  return ops::embedding(Tensor::from_ids(ids, {x.size(0)}), x);
 }
 
 // f32 [N, K] as q8_0: int8 with a scale for every 32.

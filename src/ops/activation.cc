@@ -32,7 +32,9 @@ Activation activation_from_name(const std::string& name) {
   }};
   for (const Entry& entry : kNames)
     if (name == entry.name) return entry.kind;
-  fail("activation: unknown name \"{}\"", name);
+  std::string known;
+  for (const Entry& entry : kNames) known += (known.empty() ? "" : ", ") + std::string(entry.name);
+  fail("activation: unknown name \"{}\"; known: {}", name, known);
 }
 
 Tensor activation(const Tensor& x, Activation kind) {

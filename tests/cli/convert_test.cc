@@ -19,8 +19,18 @@ TEST(CliConvert, AGgufFileAnswersAsItsFolder) {
   EXPECT_EQ(run("inspect " + out + " --json").json()["chat_template"], ModelFolder::kTemplate);
   EXPECT_EQ(run("convert " + model.path() + " " + out).code, 1);  // it is there
   EXPECT_EQ(run("convert " + model.path() + " " + out + " --force --dtype q8_0").code, 0);
-  EXPECT_EQ(run("convert " + out + " " + (model / "n.gguf")).code, 1);
-  EXPECT_FALSE(std::filesystem::exists(model / "n.gguf"));
+
+  // And back: the same tensors, tokenizer and answers.
+  const std::string plain = model / "f32.gguf", back = model / "back";
+  ASSERT_EQ(run("convert " + model.path() + " " + plain + " --dtype f32").code, 0);
+  const Outcome returned = run("convert " + plain + " " + back);
+  ASSERT_EQ(returned.code, 0) << returned.err;
+  EXPECT_EQ(run("generate " + back + more).json()["ids"], folder["ids"]);
+  EXPECT_EQ(run("generate " + back + more).json()["prompt_ids"], folder["prompt_ids"]);
+  EXPECT_EQ(run("inspect " + back + " --json").json()["chat_template"], ModelFolder::kTemplate);
+  ASSERT_EQ(run("convert " + plain + " " + (model / "n.gguf") + " --dtype f16").code, 0);
+  EXPECT_EQ(run("inspect " + (model / "n.gguf") + " --json").json()["dtypes"]["f16"]["tensors"],
+            16);
 }
 
 TEST(CliConvert, ASafetensorsFolderIsWhole) {

@@ -220,6 +220,7 @@ CASES = {
     "opt_untied": (opt(tie_word_embeddings=False, _remove_final_layer_norm=True), dict(base_prefix="model.")),
     "galactica": (opt(activation_function="gelu", enable_bias=False, layer_norm_elementwise_affine=False), {}),
     "glm": (glm(), {}),
+    "glm_tied": (glm(head_dim=8, tie_word_embeddings=True), {}),
     "glm4": (glm("Glm4ForCausalLM", "glm4"), {}),
     "glm4_tied": (glm("Glm4ForCausalLM", "glm4", tie_word_embeddings=True, attention_bias=False, rope_theta=None,
                       partial_rotary_factor=None), dict(save_config=True)),
@@ -228,7 +229,9 @@ CASES = {
     "baichuan_7b": (llama(num_key_value_heads=None), dict(file=baichuan_file)),
     "baichuan_13b": (llama(num_key_value_heads=None, num_attention_heads=6, hidden_size=36, alibi=True),
                      dict(patch="llama_alibi", file=baichuan_file)),
-    # GGUF knows the 13B by its 40 layers.
+    # llama.cpp knows the 7B by its 32 layers, and everybody the 13B in GGUF by its 40.
+    "baichuan_7b_deep": (llama(num_key_value_heads=None, num_attention_heads=2, hidden_size=8, intermediate_size=12,
+                               num_hidden_layers=32), dict(file=baichuan_file)),
     "baichuan_13b_deep": (llama(num_key_value_heads=None, num_attention_heads=2, hidden_size=8, intermediate_size=12,
                                 num_hidden_layers=40, alibi=True), dict(patch="llama_alibi", file=baichuan_file)),
     "internlm": (llama(num_key_value_heads=None, attention_bias=True), dict(file=internlm_file)),

@@ -21,10 +21,13 @@ struct ConvertReport {
   int64_t tensors = 0;
   int64_t kept = 0;  // matrices whose rows are no whole blocks of the type: they became f16
   uint64_t bytes = 0;
+  // Of the layers with a sliding window, in tokens, where llama.cpp reads no window for the
+  // architecture (Mistral's, Phi-3's, StarCoder2's): beyond it, it answers otherwise. 0: none.
+  int64_t ignored_window = 0;
+  bool nfc_lost = false;  // the vocabulary normalizes texts, which GGUF has no place for
 };
 
-// A Hugging Face folder -> a GGUF file as llama.cpp reads it (which has no windows for LLaMA's
-// architecture, Mistral's). Tensors are read, arranged and written one by one, under a temporary
+// A Hugging Face folder -> a GGUF file as llama.cpp reads it. Tensors are read, arranged and written one by one, under a temporary
 // name; the file is then opened again, its configuration and tokenizer are compared with the
 // folder's, and it is renamed. Throws Error naming what the format cannot express, a disk without
 // room, or a file that is there already; nothing is left then.
@@ -35,5 +38,17 @@ ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
 // the configuration and tokenizer files beside it. The same errors.
 ConvertReport convert_to_safetensors(const std::string& folder, const std::string& out,
                                      const ConvertOptions& options);
+
+// A GGUF file -> another with its matrices in another type, of any architecture; everything else is
+// copied. The same errors.
+ConvertReport recode_gguf(const std::string& path, const std::string& out,
+                          const ConvertOptions& options);
+
+// A GGUF file of a family of decoders -> a Hugging Face folder: config.json, the tokenizer's files,
+// one model.safetensors. Block-quantized matrices become f16 unless `dtype` says otherwise. What was
+// written is read again and compared. The same errors; and Error naming a family whose
+// configuration is not written, or what is lost.
+ConvertReport gguf_to_folder(const std::string& path, const std::string& out,
+                             const ConvertOptions& options);
 
 }  // namespace sumi::models

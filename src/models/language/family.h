@@ -25,6 +25,10 @@ struct Family {
   // Where families share the names in config.json, those with a condition come first; null: none.
   bool (*condition)(const Config& config) = nullptr;
   const char* gguf_written = nullptr;  // general.architecture of files written, if not the first
+  // How many times intermediate_size GGUF's feed_forward_length is, and how many times its
+  // context_length our max_positions (ALiBi goes on beyond the training's).
+  int64_t gguf_mlp_widths = 1, gguf_stretch = 1;
+  bool gguf_windows = false;    // llama.cpp obeys the windows of this architecture
 };
 
 const std::vector<Family>& families();

@@ -112,10 +112,7 @@ void write_gguf_metadata(const DecoderSpec& spec, const std::string& architectur
   const auto real = [&](const char* name, float value) {
     writer->set_float32(architecture + "." + name, value);
   };
-  const bool alibi = spec.positions == Positions::alibi;
-  // The spec counts positions beyond the length of training (bloom.cc, mpt.cc); the format does
-  // not.
-  number("context_length", alibi ? spec.max_positions / 2 : spec.max_positions);
+  number("context_length", spec.max_positions);
   number("embedding_length", spec.hidden_size);
   number("feed_forward_length", spec.intermediate_size);
   number("block_count", spec.num_layers);
@@ -131,7 +128,7 @@ void write_gguf_metadata(const DecoderSpec& spec, const std::string& architectur
   if (window != spec.windows.end() && *window > 0) number("attention.sliding_window", *window);
   if (spec.attention_softcap > 0) real("attn_logit_softcapping", spec.attention_softcap);
   if (spec.logit_softcap > 0) real("final_logit_softcapping", spec.logit_softcap);
-  if (alibi) real("attention.max_alibi_bias", spec.alibi_max);
+  if (spec.positions == Positions::alibi) real("attention.max_alibi_bias", spec.alibi_max);
   if (spec.clip_qkv > 0) real("attention.clamp_kqv", spec.clip_qkv);
   writer->set_bool(architecture + ".use_parallel_residual", spec.parallel_residual);
   if (spec.positions == Positions::rope) write_rope(spec, architecture, source, writer);

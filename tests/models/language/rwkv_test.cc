@@ -2,6 +2,10 @@
 // likelihoods, gradients and equal bits are decoder_test.cc's and gradient_test.cc's.
 #include "models/language/rwkv/rwkv.h"
 
+#include <unistd.h>
+
+#include <fstream>
+
 #include "formats/json.h"
 #include "formats/torch_file.h"
 #include "reference.h"
@@ -79,19 +83,32 @@ TEST(Rwkv, LongPromptsGoThroughInChunks) {
                         whole.rows(699, 1)));
 }
 
-TEST(Rwkv, AStateIsOfOneSizeWhateverTheLength) {
+// Of this process, in bytes: pages that are in memory now.
+size_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  size_t all = 0, resident = 0;
+  file >> all >> resident;
+  return resident * static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+}
+
+TEST(Rwkv, MemoryIsFlatWhateverTheLength) {
   const LanguageModelFiles files = open_case("rwkv_odd", ComputeType::automatic);
   const auto state = files.model->new_state();
   const size_t bytes = 4 * 3 * (2 * 27 + 3 * 21);
   EXPECT_EQ(state->bytes(), bytes);
   int32_t id = 5;
+  size_t resident = 0;
   for (int i = 0; i < 20000; ++i) {
+    if (i == 1000) resident = resident_bytes();
     const Tensor logits = files.model->forward({&id, 1}, *state, LogitsFor::last);
     id = static_cast<int32_t>(std::max_element(logits.f32(), logits.f32() + logits.numel()) -
                               logits.f32());
     ASSERT_TRUE(std::isfinite(logits.f32()[id])) << i;
   }
   EXPECT_EQ(state->length(), 20000);
+  ASSERT_GT(resident, 0u);
+  // A leak of 32 bytes a token would be 600 KB.
+  EXPECT_LT(resident_bytes(), resident + (size_t{512} << 10));
   EXPECT_EQ(state->bytes(), bytes);
 }
 

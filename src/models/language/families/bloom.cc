@@ -7,6 +7,7 @@ namespace sumi::models {
 namespace {
 
 constexpr int64_t kTrainedLength = 2048;
+constexpr int64_t kBeyond = 2;  // ALiBi goes on beyond it
 
 void use_bloom_layers(DecoderSpec& spec) {
   use_layer_norms(spec);
@@ -27,7 +28,7 @@ DecoderSpec from_config(const Config& config) {
   spec.num_heads = spec.num_kv_heads = either("n_head", "num_attention_heads");
   spec.head_dim = default_head_dim(spec, config.file());
   spec.intermediate_size = 4 * spec.hidden_size;
-  spec.max_positions = 2 * config.get_int("seq_length", kTrainedLength);  // ALiBi goes on beyond
+  spec.max_positions = kBeyond * config.get_int("seq_length", kTrainedLength);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-5));
   spec.tied_head = config.get_bool("tie_word_embeddings", true);
   if (config.get_bool("apply_residual_connection_post_layernorm", false))
@@ -39,7 +40,7 @@ DecoderSpec from_config(const Config& config) {
 DecoderSpec from_gguf(const formats::GgufFile& file) {
   DecoderSpec spec = common_spec(file);
   use_bloom_layers(spec);
-  spec.max_positions *= 2;
+  spec.max_positions *= kBeyond;
   return spec;
 }
 
@@ -59,8 +60,12 @@ Family bloom_family() {
       {Slot::final_norm, "transformer.ln_f", "output_norm"},
       {Slot::head, "lm_head", "output"},
   };
-  return {"bloom",  {"BloomForCausalLM", "BloomModel"}, {"bloom"}, {"bloom"}, weights, from_config,
-          from_gguf};
+  return {"bloom",   {"BloomForCausalLM", "BloomModel"},
+          {"bloom"}, {"bloom"},
+          weights,   from_config,
+          from_gguf, nullptr,
+          nullptr,   1,
+          kBeyond};
 }
 
 }  // namespace sumi::models

@@ -39,6 +39,10 @@ Family bloom_family();
 Family bert_family();
 Family roberta_family();
 
+// What all versions of Gemma share.
+DecoderSpec gemma_spec(const Config& config);
+DecoderSpec gemma_spec(const formats::GgufFile& file);
+
 // The names that LLaMA's Hugging Face files made common. LLaMA's own GGUF files keep query and key
 // in RoPE's neighbouring pairs; its relatives' do not.
 WeightTable llama_weights(Layout gguf_query_key_layout);

@@ -48,7 +48,8 @@ WeightTable around_weights() {
 
 // Its GGUF files say "chatglm".
 Family glm_family() {
-  return {"glm", {"GlmForCausalLM"}, {"glm"}, {}, weights(), glm_from_config, nullptr};
+  return {"glm",   {"GlmForCausalLM"}, {"glm"}, {}, weights(), glm_from_config,
+          nullptr, nullptr,            "chatglm"};
 }
 
 Family glm4_family() {

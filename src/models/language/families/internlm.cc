@@ -24,8 +24,9 @@ DecoderSpec internlm2_from_gguf(const formats::GgufFile& file) { return common_s
 
 Family internlm_family() {
   return {"internlm", {"InternLMForCausalLM"},      {"internlm"},
-          {},         llama_weights(Layout::plain), internlm_from_config,
-          nullptr};
+          {},         llama_weights(Layout::rotary_neighbours), internlm_from_config,
+          nullptr,    nullptr,
+          "llama"};
 }
 
 Family internlm2_family() {

@@ -62,10 +62,11 @@ Family llama_family() {
 
 // The first files of Yi (arXiv:2403.04652) name two norms their own way; later ones say "llama".
 Family yi_family() {
-  WeightTable weights = llama_weights(Layout::plain);
+  WeightTable weights = llama_weights(Layout::rotary_neighbours);
   weights.push_back({Slot::attention_norm, "model.layers.{}.ln1", nullptr});
   weights.push_back({Slot::mlp_norm, "model.layers.{}.ln2", nullptr});
-  return {"yi", {"YiForCausalLM"}, {"Yi"}, {}, weights, llama_from_config, nullptr};
+  return {"yi",    {"YiForCausalLM"}, {"Yi"}, {}, weights, llama_from_config,
+          nullptr, nullptr,           "llama"};
 }
 
 Family mistral_family() {

@@ -72,8 +72,12 @@ Family mpt_family() {
       {Slot::final_norm, "transformer.norm_f", "output_norm"},
       {Slot::head, "lm_head", "output"},
   };
-  return {"mpt",    {"MptForCausalLM", "MPTForCausalLM"}, {"mpt"}, {"mpt"}, weights, from_config,
-          from_gguf};
+  return {"mpt",     {"MptForCausalLM", "MPTForCausalLM"},
+          {"mpt"},   {"mpt"},
+          weights,   from_config,
+          from_gguf, nullptr,
+          nullptr,   1,
+          kBeyond};
 }
 
 }  // namespace sumi::models

@@ -6,11 +6,13 @@ namespace sumi::models {
 
 namespace {
 
+constexpr int64_t kMlpWidths = 2;  // the sizes in files count gate and up
+
 DecoderSpec from_config(const Config& config) {
   DecoderSpec spec;
   spec.vocab_size = config.get_int("vocab_size");
   spec.hidden_size = config.get_int("hidden_size");
-  spec.intermediate_size = config.get_int("intermediate_size") / 2;  // it counts gate and up
+  spec.intermediate_size = config.get_int("intermediate_size") / kMlpWidths;
   spec.num_layers = config.get_int("num_hidden_layers");
   spec.num_heads = spec.num_kv_heads = config.get_int("num_attention_heads");
   spec.head_dim = config.get_int("kv_channels", 128);
@@ -28,7 +30,7 @@ DecoderSpec from_config(const Config& config) {
 
 DecoderSpec from_gguf(const formats::GgufFile& file) {
   DecoderSpec spec = common_spec(file);
-  spec.intermediate_size /= 2;
+  spec.intermediate_size /= kMlpWidths;
   spec.qkv_bias = true;
   return spec;
 }
@@ -48,7 +50,11 @@ Family qwen_family() {
       {Slot::final_norm, "transformer.ln_f", "output_norm"},
       {Slot::head, "lm_head", "output"},
   };
-  return {"qwen", {"QWenLMHeadModel"}, {"qwen"}, {"qwen"}, weights, from_config, from_gguf};
+  return {"qwen",    {"QWenLMHeadModel"},
+          {"qwen"},  {"qwen"},
+          weights,   from_config,
+          from_gguf, nullptr,
+          nullptr,   kMlpWidths};
 }
 
 }  // namespace sumi::models

@@ -1,0 +1,204 @@
+#include "text/tokenizer_files.h"
+
+#include <bit>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "formats/atomic_file.h"
+#include "text/gguf_pre.h"
+#include "text/tokenizer_gguf.h"
+
+namespace sumi::text {
+
+namespace {
+
+using OrderedJson = nlohmann::ordered_json;
+
+void write_file(const std::string& path, const std::string& bytes) {
+  formats::AtomicFile file(path);
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
+
+TokenKind kind_of(const std::vector<int64_t>& kinds, size_t id) {
+  return id < kinds.size() ? static_cast<TokenKind>(kinds[id]) : TokenKind::normal;
+}
+
+// Tokens that are found in a text whole.
+bool is_added(TokenKind kind) {
+  return kind == TokenKind::control || kind == TokenKind::user_defined;
+}
+
+OrderedJson added_token(const std::string& content, TokenKind kind) {
+  return {{"content", content}, {"single_word", false},  {"lstrip", false},
+          {"rstrip", false},    {"normalized", false},   {"special", kind == TokenKind::control}};
+}
+
+// "<s> text": what stands before a text and what does not come after it.
+OrderedJson post_processor(const Tokenizer& tokenizer) {
+  if (!tokenizer.adds_bos) return {{"type", "ByteLevel"},
+                                   {"add_prefix_space", false},
+                                   {"trim_offsets", false},
+                                   {"use_regex", false}};
+  const std::string bos = tokenizer.token_text(*tokenizer.bos_id);
+  const OrderedJson token = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
+  const OrderedJson first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const OrderedJson second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+  OrderedJson names = OrderedJson::object();
+  names[bos] = {{"id", bos}, {"ids", {*tokenizer.bos_id}}, {"tokens", {bos}}};
+  return {{"type", "TemplateProcessing"},
+          {"single", {token, first}},
+          {"pair", {token, first, second}},
+          {"special_tokens", names}};
+}
+
+void write_byte_level(const formats::GgufFile& file, const Tokenizer& tokenizer,
+                      const std::vector<int64_t>& kinds, const std::string& folder) {
+  const GgufPre pre =
+      gguf_pre_tokenizer(file.get_string("tokenizer.ggml.pre", "default"), file.describe());
+  OrderedJson splits = OrderedJson::array();
+  for (const std::string& pattern : pre.patterns)
+    splits.push_back({{"type", "Split"},
+                      {"pattern", {{"Regex", pattern}}},
+                      {"behavior", "Isolated"},
+                      {"invert", false}});
+  splits.push_back({{"type", "ByteLevel"},
+                    {"add_prefix_space", false},
+                    {"trim_offsets", false},
+                    {"use_regex", false}});
+  OrderedJson vocab = OrderedJson::object(), added = OrderedJson::array();
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const std::string text = tokenizer.token_text(id);
+    vocab[text] = id;
+    const TokenKind kind = kind_of(kinds, static_cast<size_t>(id));
+    if (!is_added(kind)) continue;
+    OrderedJson token = {{"id", id}};
+    token.update(added_token(text, kind));
+    added.push_back(token);
+  }
+  OrderedJson merges = OrderedJson::array();
+  for (const std::string_view line : file.get_strings("tokenizer.ggml.merges"))
+    merges.push_back(line);
+  const OrderedJson json = {{"version", "1.0"},
+                     {"truncation", nullptr},
+                     {"padding", nullptr},
+                     {"added_tokens", added},
+                     {"normalizer", nullptr},
+                     {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", splits}}},
+                     {"post_processor", post_processor(tokenizer)},
+                     {"decoder", splits.back()},
+                     {"model",
+                      {{"type", "BPE"},
+                       {"dropout", nullptr},
+                       {"unk_token", nullptr},
+                       {"continuing_subword_prefix", nullptr},
+                       {"end_of_word_suffix", nullptr},
+                       {"fuse_unk", false},
+                       {"byte_fallback", false},
+                       {"ignore_merges", pre.ignore_merges},
+                       {"vocab", vocab},
+                       {"merges", merges}}}};
+  write_file(folder + "/tokenizer.json", json.dump(1) + "\n");
+}
+
+// Fields of a protocol buffer's message (sentencepiece_model.proto gives the numbers).
+class Message {
+ public:
+  Message& bytes(int field, const std::string& value) {
+    varint(static_cast<uint64_t>(field) << 3 | 2);
+    varint(value.size());
+    text_ += value;
+    return *this;
+  }
+  Message& real(int field, float value) {
+    varint(static_cast<uint64_t>(field) << 3 | 5);
+    const auto bits = std::bit_cast<uint32_t>(value);
+    for (int i = 0; i < 4; ++i) text_ += static_cast<char>(bits >> (8 * i));
+    return *this;
+  }
+  Message& integer(int field, int64_t value) {
+    varint(static_cast<uint64_t>(field) << 3);
+    varint(static_cast<uint64_t>(value));
+    return *this;
+  }
+  const std::string& text() const { return text_; }
+
+ private:
+  void varint(uint64_t value) {
+    for (; value >= 0x80; value >>= 7) text_ += static_cast<char>(value | 0x80);
+    text_ += static_cast<char>(value);
+  }
+  std::string text_;
+};
+
+void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokenizer,
+                         const std::vector<int64_t>& kinds, const std::string& folder) {
+  const std::vector<double> scores = file.get_floats("tokenizer.ggml.scores");
+  Message model;
+  bool bytes = false;
+  for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    const auto at = static_cast<size_t>(id);
+    TokenKind kind = kind_of(kinds, at);
+    bytes = bytes || kind == TokenKind::byte;
+    if (kind == TokenKind::undefined) kind = TokenKind::normal;
+    // BPE models have no unused pieces; one that is found whole is in nobody's way.
+    if (kind == TokenKind::unused) kind = TokenKind::user_defined;
+    Message piece;
+    piece.bytes(1, tokenizer.token_text(id));
+    piece.real(2, at < scores.size() ? static_cast<float>(scores[at]) : 0.0f);
+    piece.integer(3, static_cast<int64_t>(kind));
+    model.bytes(1, piece.text());
+  }
+  constexpr int64_t kBpe = 2;
+  Message trainer, normalizer;
+  trainer.integer(3, kBpe).integer(4, tokenizer.vocab_size()).integer(35, bytes);
+  const std::pair<int, std::optional<int32_t>> ids[] = {
+      {40, tokenizer.unk_id}, {41, tokenizer.bos_id}, {42, tokenizer.eos_id},
+      {43, tokenizer.pad_id}};
+  for (const auto& [field, id] : ids) trainer.integer(field, id ? *id : -1);
+  normalizer.bytes(1, "identity");
+  normalizer.integer(3, file.get_bool("tokenizer.ggml.add_space_prefix", true));
+  normalizer.integer(4, false).integer(5, true);
+  model.bytes(2, trainer.text()).bytes(3, normalizer.text());
+  write_file(folder + "/tokenizer.model", model.text());
+}
+
+}  // namespace
+
+void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& tokenizer,
+                           const std::string& folder) {
+  std::vector<int64_t> kinds;
+  if (file.has_key("tokenizer.ggml.token_type")) kinds = file.get_ints("tokenizer.ggml.token_type");
+  const std::string model = file.get_string("tokenizer.ggml.model");
+  const bool spm = model == "llama";
+  if (!spm && model != "gpt2")
+    fail("{}: tokenizer.ggml.model: writing {} as files is not known; gpt2 and llama are",
+         file.describe(), model);
+  if (spm)
+    write_sentencepiece(file, tokenizer, kinds, folder);
+  else
+    write_byte_level(file, tokenizer, kinds, folder);
+  OrderedJson config = {{"tokenizer_class", spm ? "LlamaTokenizer" : "PreTrainedTokenizerFast"}};
+  const std::pair<const char*, std::optional<int32_t>> named[] = {{"bos_token", tokenizer.bos_id},
+                                                                  {"eos_token", tokenizer.eos_id},
+                                                                  {"unk_token", tokenizer.unk_id},
+                                                                  {"pad_token", tokenizer.pad_id}};
+  for (const auto& [name, id] : named)
+    if (id) config[name] = tokenizer.token_text(*id);
+  config["add_bos_token"] = tokenizer.adds_bos;
+  config["add_eos_token"] = file.get_bool("tokenizer.ggml.add_eos_token", false);
+  config["clean_up_tokenization_spaces"] = false;
+  if (spm) {
+    config["legacy"] = true;  // after a special token, text gets the space before it again
+    config["added_tokens_decoder"] = OrderedJson::object();
+    for (size_t id = 0; id < kinds.size(); ++id)
+      if (is_added(static_cast<TokenKind>(kinds[id])))
+        config["added_tokens_decoder"][std::to_string(id)] =
+            added_token(tokenizer.token_text(static_cast<int32_t>(id)),
+                        static_cast<TokenKind>(kinds[id]));
+  }
+  if (!tokenizer.chat_template.empty()) config["chat_template"] = tokenizer.chat_template;
+  write_file(folder + "/tokenizer_config.json", config.dump(1) + "\n");
+}
+
+}  // namespace sumi::text

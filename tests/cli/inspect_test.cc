@@ -1,0 +1,82 @@
+// What sumi inspect says of memory, and of folders that cannot be run.
+#include <gtest/gtest.h>
+
+#include "cli/command.h"
+
+namespace sumi::cli {
+namespace {
+
+TEST(CliInspect, MemoryByTypeAndContext) {
+  const ModelFolder model;
+  const nlohmann::json whole = run("inspect " + model.path() + " --json").json();
+  const nlohmann::json part = run("inspect " + model.path() + " --context 10 --json").json();
+  const int64_t token = whole["cache_bytes_per_token"];
+  // f32 keys and values of every layer.
+  EXPECT_EQ(token, 2 * whole["num_layers"].get<int64_t>() * whole["num_kv_heads"].get<int64_t>() *
+                       whole["head_dim"].get<int64_t>() * 4);
+  EXPECT_EQ(whole["state_bytes"], token * whole["context_length"].get<int64_t>());
+  EXPECT_EQ(part["state_bytes"], token * 10);
+  EXPECT_EQ(part["memory_bytes"].get<int64_t>() - part["weight_bytes"].get<int64_t>(), token * 10);
+  EXPECT_EQ(whole["weight_bytes_as"]["f32"], whole["parameters"].get<int64_t>() * 4);
+  EXPECT_LT(whole["weight_bytes_as"]["q8_0"], whole["weight_bytes_as"]["f32"]);
+  EXPECT_LT(whole["weight_bytes_as"]["q4_0"], whole["weight_bytes_as"]["q8_0"]);
+  const Outcome text = run("inspect " + model.path() + " --context 10");
+  EXPECT_NE(text.out.find("for 10 tokens"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find(" as q8_0"), std::string::npos) << text.out;
+  EXPECT_EQ(run("inspect " + model.path() + " --context 100000").code, 1);
+  EXPECT_EQ(run("inspect " + model.path() + " --context 0").code, 2);
+}
+
+// An estimate is what a converted file holds.
+TEST(CliInspect, TheEstimateOfATypeIsTheSizeOfItsFile) {
+  const ModelFolder model;
+  const nlohmann::json estimate = run("inspect " + model.path() + " --json").json();
+  ASSERT_EQ(run("convert " + model.path() + " " + (model / "m.gguf") + " --dtype bf16").code, 0);
+  const nlohmann::json file = run("inspect " + (model / "m.gguf") + " --json").json();
+  EXPECT_EQ(file["weight_bytes"], estimate["weight_bytes_as"]["bf16"]);
+}
+
+struct Refused {
+  const char *name, *key;  // of config.json
+  nlohmann::json value;    // null: the key is taken away
+  std::vector<const char*> words;
+};
+
+TEST(CliInspect, SaysWhyAFolderCannotBeRun) {
+  const std::vector<Refused> cases = {
+      {"an unknown architecture",
+       "architectures",
+       {"FooForCausalLM"},
+       {"config.json", "\"FooForCausalLM\" is not known", "LlamaForCausalLM"}},
+      {"a missing field", "hidden_size", nullptr, {"config.json", "hidden_size", "missing"}},
+      {"a field of another type", "num_hidden_layers", "two", {"config.json", "num_hidden_layers: expected an integer"}},
+      {"an option that is not known", "hidden_act", "snake", {"unknown name \"snake\"", "silu"}},
+      {"a weight that is not there", "num_hidden_layers", 3, {"missing", "model.layers.2."}},
+      {"a weight too many", "num_hidden_layers", 1, {"does not call for", "model.layers.1."}},
+      {"a form of weights", "quantization_config", {{"quant_method", "gptq"}}, {"quantization"}},
+  };
+  for (const Refused& test : cases) {
+    SCOPED_TRACE(test.name);
+    const ModelFolder model;
+    nlohmann::json config = nlohmann::json::parse(slurp(model / "config.json"));
+    if (test.value.is_null())
+      config.erase(test.key);
+    else
+      config[test.key] = test.value;
+    spill(model / "config.json", config.dump());
+    const Outcome outcome = run("inspect " + model.path() + " --json");
+    ASSERT_EQ(outcome.code, 0) << outcome.err;
+    const nlohmann::json json = outcome.json();
+    EXPECT_EQ(json["supported"], false);
+    for (const char* word : test.words)
+      EXPECT_NE(json["reason"].get<std::string>().find(word), std::string::npos)
+          << word << " is not in: " << json["reason"];
+    EXPECT_GT(json["parameters"].get<int64_t>(), 0);
+    const Outcome text = run("inspect " + model.path());
+    EXPECT_NE(text.out.find("cannot be run"), std::string::npos) << text.out;
+    EXPECT_EQ(run("generate " + model.path() + " --prompt x").code, 1);
+  }
+}
+
+}  // namespace
+}  // namespace sumi::cli
