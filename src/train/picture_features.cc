@@ -76,7 +76,8 @@ std::string PictureFeatures::fingerprint(bool flips, bool texts) {
     if (model_.files().class_of(part).empty()) continue;
     print.add(model_.files().config(part).json().dump());
     std::string last;
-    for (const formats::TensorInfo& tensor : model_.files().weights(part)->tensors())
+    const auto weights = model_.files().weights(part);
+    for (const formats::TensorInfo& tensor : weights->tensors())
       if (std::exchange(last, tensor.file) != tensor.file) print.add_file(tensor.file);
   }
   for (const auto& [prompt, index] : prompts_)  // as the tokenizer reads them

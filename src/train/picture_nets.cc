@@ -1,6 +1,6 @@
 #include "train/picture_nets.h"
 
-#include <algorithm>
+#include <bit>
 #include <filesystem>
 
 #include "base/error.h"
@@ -62,16 +62,45 @@ void add_parameters(std::vector<Parameter>& all, const char* part, const Named& 
     all.push_back({std::string(part) + "." + name, tensor});
 }
 
+nlohmann::json fresh_control_config(const diffusion::PictureModel& model,
+                                    const PictureNetOptions& options) {
+  nlohmann::json config = models::controlnet_config_json(model.files().config(kUnet), 3,
+                                                         options.bgr ? "bgr" : "rgb");
+  // A width for each resolution between picture and latents; diffusers' own fit a factor of 8.
+  nlohmann::json& widths = config["conditioning_embedding_out_channels"];
+  if (!options.condition_widths.empty()) widths = options.condition_widths;
+  else
+    while (widths.size() > 1 && (int64_t{1} << (widths.size() - 1)) > model.factor())
+      widths.erase(widths.size() - 1);
+  return config;
+}
+
 }  // namespace
 
-PictureNets::PictureNets(const diffusion::PictureModel& model, const PictureNetOptions& options)
-    : options_(options), files_(model.files()), factor_(model.factor()) {
-  if (!options.control && !options.lora && !diffusion::is_picture_model(files_.path()))
+void PictureNets::check(const diffusion::PictureModel& model, const PictureNetOptions& options) {
+  const diffusion::PictureFiles& files = model.files();
+  if (!options.control && !options.lora && !diffusion::is_picture_model(files.path()))
     fail("{}: the other parts of a model that learns come from a diffusers folder; found a {}",
-         files_.path(), files_.format());
+         files.path(), files.format());
+  if (!options.control) return;
+  const Config config =
+      options.controlnet.empty()
+          ? Config(fresh_control_config(model, options), "the new ControlNet")
+          : Config::read(options.controlnet + "/config.json");
+  const size_t widths = models::controlnet_config(config).condition_widths.size();
+  if (int64_t{1} << (widths - 1) != model.factor())
+    fail("{}: conditioning_embedding_out_channels: expected {} widths, so that conditions become {} "
+         "times smaller, found {}",
+         config.file(), std::bit_width(static_cast<uint64_t>(model.factor())), model.factor(),
+         widths);
+}
+
+PictureNets::PictureNets(const diffusion::PictureModel& model, const PictureNetOptions& options)
+    : options_(options), files_(model.files()) {
+  check(model, options);
   if (options.text_encoder) open_text();
   open_unet();
-  if (options.control) open_control();
+  if (options.control) open_control(model);
 }
 
 void PictureNets::open_unet() {
@@ -92,28 +121,15 @@ void PictureNets::open_unet() {
   unet_->set_checkpointing(options_.checkpoint_blocks);
 }
 
-void PictureNets::open_control() {
+void PictureNets::open_control(const diffusion::PictureModel& model) {
   if (options_.controlnet.empty()) {
-    const Config unet = files_.config(kUnet);
-    control_config_ = models::controlnet_config_json(unet, 3, options_.bgr ? "bgr" : "rgb");
-    // One width for each resolution between picture and latents; diffusers' own fit a factor of 8.
-    nlohmann::json& widths = control_config_["conditioning_embedding_out_channels"];
-    if (!options_.condition_widths.empty()) {
-      widths = options_.condition_widths;
-    } else {
-      while ((int64_t{1} << (widths.size() - 1)) > factor_) widths.erase(widths.size() - 1);
-    }
-    control_ = models::ControlNet::from_unet(Config(control_config_, unet.file()),
+    control_config_ = fresh_control_config(model, options_);
+    control_ = models::ControlNet::from_unet(Config(control_config_, files_.config(kUnet).file()),
                                              *files_.weights(kUnet), options_.seed);
   } else {
     control_config_ = formats::read_json_file(options_.controlnet + "/config.json");
     control_ = models::ControlNet::open(options_.controlnet, load_options(true));
   }
-  const auto levels = control_->config().condition_widths.size();
-  if (int64_t{1} << (levels - 1) != factor_)
-    fail("{}: conditioning_embedding_out_channels: {} widths make a picture {} times smaller, "
-         "latents are {} times smaller",
-         control_->config().net.file, levels, int64_t{1} << (levels - 1), factor_);
   control_->set_checkpointing(options_.checkpoint_blocks);
 }
 

@@ -27,8 +27,9 @@ struct PictureNetOptions {
 
 class PictureNets {
  public:
-  // The model, whose UNet and text encoder are read here from its files, must outlive this. Throws Error naming file and field on
-  // networks that cannot be trained so.
+  // What can be checked before weights are read. Throws Error naming file and field.
+  static void check(const diffusion::PictureModel& model, const PictureNetOptions& options);
+  // The model, whose UNet and text encoder are read here from its files, must outlive this. Throws Error.
   PictureNets(const diffusion::PictureModel& model, const PictureNetOptions& options);
 
   const models::UNet& unet() const { return *unet_; }
@@ -49,13 +50,12 @@ class PictureNets {
 
  private:
   void open_unet();
-  void open_control();
+  void open_control(const diffusion::PictureModel& model);
   void open_text();
   void save_lora(const std::string& folder, DType dtype) const;
 
   PictureNetOptions options_;
   const diffusion::PictureFiles& files_;
-  int64_t factor_;
   std::unique_ptr<TrainableLora> unet_lora_, text_lora_;
   std::unique_ptr<models::UNet> unet_;
   std::unique_ptr<models::ControlNet> control_;

@@ -84,6 +84,7 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
   PictureParts parts;
   const models::Vae& vae = model_->vae(true);
   check_unet(model_->unet_config(), vae.latent_channels());
+  PictureNets::check(*model_, o.nets);
   parts.scaling_factor = vae.scaling_factor();
   parts.shift_factor = vae.shift_factor();
   if (o.cache && !dry) {

@@ -131,7 +131,7 @@ TEST_F(TrainPicture, DreamBoothDrawsItsClassAndKeepsIt) {
 }
 
 TEST_F(TrainPicture, DryRunWritesNothing) {
-  for (const std::string& verb : {"controlnet", "image", "image-lora"}) {
+  for (const char* verb : {"controlnet", "image", "image-lora"}) {
     const Outcome outcome = run(command(verb, "run", "--dry-run --data " + kData));
     ASSERT_EQ(outcome.code, 0) << outcome.err;
     for (const char* part : {"model ", "optimiser ", "largest ", "pictures/s"})
@@ -150,12 +150,13 @@ TEST_F(TrainPicture, BadOptionsAreRefusedBeforeAnythingIsLoaded) {
                          "--conditioning-image-column pose"), 2, "--make-condition");
   expect_refused(command("controlnet", "x", data + "--controlnet y --conditioning-channel-order bgr"),
                  2, "--conditioning-channel-order");
-  expect_refused(command("controlnet", "x", data + "--condition-widths 4,8"), 1, "2 times smaller");
-  expect_refused(command("image", "x", data + "--resolution 30"), 1, "multiple of 8");
+  expect_refused(command("controlnet", "x", data + "--condition-widths 4,8"), 1, "expected 4 widths");
+  expect_refused("train image " + kSd1 + " --resolution 30 " + data + "-o " + at("x"), 1,
+                 "multiple of 8");
   expect_refused(command("image", "x", data + "--momentum 0.5"), 2, "--momentum");
   expect_refused("train image " + kSd1 + " " + data + "-o " + kSd1, 1, "the model itself");
   expect_refused("train image nowhere " + data + "-o " + at("x"), 1, "model_index.json");
-  expect_refused(command("image-lora", "x", data + "--target-modules w_q"), 1, "to_q");
+  expect_refused(command("image-lora", "y", data + "--target-modules w_q"), 1, "to_q");
   const std::string dog = "--instance-data " + kData + " --instance-prompt p ";
   expect_refused(command("dreambooth", "x", dog + "--class-count 3"), 2, "--class-count");
   expect_refused(command("dreambooth", "x", dog + "--method full --rank 3"), 2, "--rank");
