@@ -44,13 +44,14 @@ void add_train_controlnet(CLI::App& train_verb, Run& run) {
           ->delimiter(',')
           ->type_name("N,N");
   verb->footer(
-      "A fresh ControlNet changes nothing: it begins as a copy of the UNet's first half, joined through\n"
-      "convolutions that are zero. The result is a diffusers folder for `sumi image --controlnet`.\n\n"
+      "A fresh ControlNet changes nothing: it begins as a copy of the UNet's first half, joined\n"
+      "through convolutions that are zero. The result is a diffusers folder for `sumi image\n"
+      "--controlnet`.\n\n"
       "Examples:\n"
       "  sumi train controlnet sd1.5 --data faces --samples 4 --sample-every 500 --steps 15000 \\\n"
       "    --accumulation 4 --checkpoint-activations --optimizer adamw_8bit -o run\n"
       "  sumi train controlnet sd1.5 --data photos.tar --make-condition canny -o run\n"
-      "  sumi image sd1.5 --controlnet run --condition edges.png --prompt \"a house\" -o house.png");
+      "  sumi image sd1.5 --controlnet run --condition edges.png --prompt \"a house\" -o x.png");
   verb->callback([=, &run] {
     run = [=] {
       if (column->count() > 0 && !flags->options.loss.condition.empty())

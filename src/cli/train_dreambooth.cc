@@ -74,9 +74,11 @@ void add_train_dreambooth(CLI::App& train_verb, Run& run) {
   verb->add_flag("--train-text-encoder", o.nets.text_encoder, "The text encoder learns, too");
   const auto lora_only = add_picture_lora_flags(*verb, *flags);
   verb->footer(
-      "The result is as of `sumi train image-lora`, or with --method full as of `sumi train image`.\n\n"
+      "The result is that of `sumi train image-lora`, with --method full that of `sumi train "
+      "image`.\n\n"
       "Examples:\n"
-      "  sumi train dreambooth sd1.5 --instance-data dog --instance-prompt \"a photo of sks dog\" \\\n"
+      "  sumi train dreambooth sd1.5 --instance-data dog \\\n"
+      "    --instance-prompt \"a photo of sks dog\" \\\n"
       "    --class-prompt \"a photo of a dog\" --class-count 50 --steps 400 -o run\n"
       "  sumi image sd1.5 --lora run/pytorch_lora_weights.safetensors \\\n"
       "    --prompt \"sks dog in a bucket\" -o dog.png");

@@ -19,9 +19,9 @@ void add_train_image(CLI::App& train_verb, Run& run) {
       ->check(in_range(0.0, 1.0))
       ->type_name("X");
   verb->footer(
-      "The result is a diffusers folder for `sumi image`, with MODEL's other parts. A MODEL without an\n"
-      "autoencoder (\"vae\": [null, null] in model_index.json) learns pixels, and needs no UNet of its own\n"
-      "with --unet-config.\n\n"
+      "The result is a diffusers folder for `sumi image`, with MODEL's other parts. A MODEL without\n"
+      "an autoencoder (\"vae\": [null, null] in model_index.json) learns pixels, and needs no UNet\n"
+      "of its own with --unet-config.\n\n"
       "Examples:\n"
       "  sumi train image sd1.5 --data pictures --steps 2000 --learning-rate 1e-5 -o run\n"
       "  sumi train image parts --unet-config unet.json --data pictures.tar --epochs 20 \\\n"

@@ -19,7 +19,7 @@ void add_train_image_lora(CLI::App& train_verb, Run& run) {
       "load_lora_weights.\n\n"
       "Examples:\n"
       "  sumi train image-lora sd1.5 --data pictures --rank 8 --steps 1000 --random-flip -o run\n"
-      "  sumi image sd1.5 --lora run/pytorch_lora_weights.safetensors --prompt \"a cat\" -o cat.png");
+      "  sumi image sd1.5 --lora run/pytorch_lora_weights.safetensors --prompt \"a cat\" -o x.png");
   verb->callback([=, &run] { run = [=] { return run_picture_training(*flags); }; });
 }
 

@@ -96,7 +96,7 @@ void add_picture_flags(CLI::App& verb, PictureFlags& flags, bool data_set) {
                 "Cut anywhere, not from the middle; nothing can be encoded in advance")
       ->group(data);
   verb.add_flag("--no-cache", flags.no_cache,
-                "Encode pictures and prompts again in each step, not once into DIR/cache.safetensors")
+                "Encode pictures and prompts in each step, not once into DIR/cache.safetensors")
       ->group(data);
   const char* loss = "Loss";
   verb.add_option("--snr-gamma", o.loss.snr_gamma, "Min-SNR weights, 5 is usual (default: none)")

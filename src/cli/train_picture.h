@@ -18,8 +18,8 @@ struct PictureFlags {
   ComputeFlags compute;
 };
 
-// MODEL, the data set (not of DreamBooth's kind), sizes, the loss, samples and all that every training
-// has.
+// MODEL, with `data_set` the data (DreamBooth has others), sizes, the loss, samples and all that
+// every training has.
 void add_picture_flags(CLI::App& verb, PictureFlags& flags, bool data_set);
 // --rank and so on. Returns them, for checks.
 std::vector<const CLI::Option*> add_picture_lora_flags(CLI::App& verb, PictureFlags& flags);

@@ -1,5 +1,5 @@
-// Noise as trainings add it: at any of the schedule's timesteps, after diffusers' DDPMScheduler, which
-// its training scripts use whatever scheduler a folder names.
+// Noise as trainings add it: at any of the schedule's timesteps, after diffusers' DDPMScheduler,
+// which its training scripts use whatever scheduler a folder names.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,8 @@ class TrainingNoise {
   float snr_weight(int64_t timestep, double gamma) const;
 
  private:
-  Tensor mixed(const Tensor& a, const Tensor& b, const std::vector<int64_t>& at, bool swapped) const;
+  Tensor mixed(const Tensor& x, const Tensor& y, const std::vector<int64_t>& at,
+               bool swapped) const;
 
   std::vector<float> alphas_cumprod_;
   std::string prediction_type_;

@@ -44,7 +44,8 @@ void check_sum(std::string_view header, const std::string& where) {
   for (size_t i = 0; i < kBlock; ++i)  // the sum's own field counts as blanks
     sum += i >= 148 && i < 156 ? uint64_t{' '} : uint64_t{static_cast<uint8_t>(header[i])};
   const uint64_t stored = number_field(header, 148, 8, where, "checksum");
-  if (stored != sum) fail("{}: checksum {}, expected {}; this is no tar archive", where, stored, sum);
+  if (stored != sum)
+    fail("{}: checksum {}, expected {}; this is no tar archive", where, stored, sum);
 }
 
 // The "path" among pax records "<length> <key>=<value>\n"; empty if there is none.

@@ -43,17 +43,15 @@ models::LatentDistribution PictureFeatures::latents(size_t set, int64_t row, con
           file_->has(std) ? file_->get(std) : Tensor()};
 }
 
-std::vector<int32_t> PictureFeatures::text_ids(const std::string& prompt) {
-  const models::ClipText& encoder = model_.text_encoder();
-  return diffusion::plain_prompt_ids(model_.tokenizer(), prompt, encoder.max_positions(),
-                                     encoder.vocab_size());
+diffusion::PromptTokens PictureFeatures::tokens(const std::string& prompt) {
+  const models::TextEncoder& encoder = model_.text_encoder();
+  return diffusion::plain_prompt(model_.tokenizer(), prompt, encoder.max_positions(),
+                                 encoder.vocab_size());
 }
 
 Tensor PictureFeatures::encode(const std::string& prompt) {
   const tensor::NoGrad no_grad;
-  const std::vector<int32_t> ids = text_ids(prompt);
-  return model_.text_encoder().hidden_states(
-      Tensor::from_ids(ids, {1, static_cast<int64_t>(ids.size())}));
+  return diffusion::encode_prompt(model_.text_encoder(), tokens(prompt));
 }
 
 Tensor PictureFeatures::text(const std::string& prompt) {
@@ -81,7 +79,7 @@ std::string PictureFeatures::fingerprint(bool flips, bool texts) {
       if (std::exchange(last, tensor.file) != tensor.file) print.add_file(tensor.file);
   }
   for (const auto& [prompt, index] : prompts_)  // as the tokenizer reads them
-    for (const int32_t id : text_ids(prompt)) print.add_number(static_cast<uint64_t>(id));
+    for (const int32_t id : tokens(prompt).ids) print.add_number(static_cast<uint64_t>(id));
   return fmt::format("{:016x}", print.value());
 }
 
@@ -105,7 +103,8 @@ bool PictureFeatures::cache(const std::string& path, bool flips, bool texts,
     std::vector<formats::TensorProducer> tensors;
     models::LatentDistribution last;  // of the picture whose mean is written first, then its spread
     size_t done = 0, all = 0;
-    const auto add = [&](const std::string& name, const Shape& shape, std::function<Tensor()> make) {
+    const auto add = [&](const std::string& name, const Shape& shape,
+                         std::function<Tensor()> make) {
       tensors.push_back({name, shape, DType::f32, [&, make = std::move(make)] {
                            if (progress) progress(static_cast<double>(++done) /
                                                   static_cast<double>(all));

@@ -1,5 +1,5 @@
-// What frozen encoders make of pictures and prompts: latents and text states, computed when they are
-// asked for, or all in advance into a file.
+// What frozen encoders make of pictures and prompts: latents and text states, computed when they
+// are asked for, or all in advance into a file.
 #pragma once
 
 #include <functional>
@@ -28,13 +28,13 @@ class PictureFeatures {
   models::LatentDistribution latents(size_t set, int64_t row, const Crop& crop);
   // Of a prompt, cut to the encoder's length: [1, T, C].
   Tensor text(const std::string& prompt);
-  // Its ids, for an encoder that is trained.
-  std::vector<int32_t> text_ids(const std::string& prompt);
+  // Its tokens, for an encoder that is trained.
+  diffusion::PromptTokens tokens(const std::string& prompt);
 
-  // Encodes all pictures (the first set's mirrored too, if `flips`), all prompts if `texts`, and the
-  // empty prompt, into the file, unless it has them already for the same pictures and encoders.
-  // They come from there from now on, and the model's encoders are given up. Returns whether
-  // the file was there.
+  // Encodes all pictures (the first set's mirrored too, if `flips`), and if `texts` all prompts and
+  // the empty one, into the file, unless it has them already for the same pictures and encoders.
+  // They come from there from now on, and the model's encoders are given up. Returns whether the
+  // file was there.
   bool cache(const std::string& path, bool flips, bool texts,
              const std::function<void(double)>& progress);
 

@@ -89,8 +89,8 @@ void PictureNets::check(const diffusion::PictureModel& model, const PictureNetOp
           : Config::read(options.controlnet + "/config.json");
   const size_t widths = models::controlnet_config(config).condition_widths.size();
   if (int64_t{1} << (widths - 1) != model.factor())
-    fail("{}: conditioning_embedding_out_channels: expected {} widths, so that conditions become {} "
-         "times smaller, found {}",
+    fail("{}: conditioning_embedding_out_channels: expected {} widths, so that conditions become "
+         "{} times smaller, found {}",
          config.file(), std::bit_width(static_cast<uint64_t>(model.factor())), model.factor(),
          widths);
 }

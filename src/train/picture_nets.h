@@ -29,7 +29,8 @@ class PictureNets {
  public:
   // What can be checked before weights are read. Throws Error naming file and field.
   static void check(const diffusion::PictureModel& model, const PictureNetOptions& options);
-  // The model, whose UNet and text encoder are read here from its files, must outlive this. Throws Error.
+  // The model, whose UNet and text encoder are read here from its files, must outlive this. Throws
+  // Error.
   PictureNets(const diffusion::PictureModel& model, const PictureNetOptions& options);
 
   const models::UNet& unet() const { return *unet_; }

@@ -53,24 +53,13 @@ struct MetadataRow {
 };
 
 std::vector<MetadataRow> read_json_lines(const std::string& path) {
-  const std::string text = formats::read_text_file(path, kLargestMetadata);
   std::vector<MetadataRow> rows;
-  int64_t line = 0;
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const std::string_view content = std::string_view(text).substr(begin, end - begin);
-    begin = end + 1;
-    ++line;
-    if (content.find_first_not_of(" \t\r") == std::string_view::npos) continue;
-    MetadataRow row;
-    row.where = fmt::format("{}, line {}", path, line);
-    const Json object = formats::parse_json(content, row.where);
-    if (!object.is_object())
-      fail("{}: expected an object, found {}", row.where, object.type_name());
+  formats::for_each_json_line(path, {}, [&](const Json& object, int64_t, const std::string& where) {
+    MetadataRow row{.fields = {}, .where = where};
     for (const auto& [key, value] : object.items())
       if (value.is_string()) row.fields.emplace(key, value.get<std::string>());
     rows.push_back(std::move(row));
-  }
+  });
   return rows;
 }
 
@@ -138,7 +127,8 @@ void PictureSet::read_folder(const std::string& folder, const PictureColumns& co
 void PictureSet::read_archive(const std::string& path, const PictureColumns& columns,
                               const PictureNeeds& needs) {
   archive_ = std::make_shared<const formats::TarFile>(path);
-  const std::string condition = columns.condition.empty() ? "conditioning_image" : columns.condition;
+  const std::string condition =
+      columns.condition.empty() ? "conditioning_image" : columns.condition;
   const std::vector<std::string> prompts = names_of(columns.prompt, {"prompt", "text"});
   std::vector<Row> rows;
   std::vector<Fields> others;                // what else the archive has under a key: ending, name

@@ -41,7 +41,7 @@ class PictureSet {
   const std::string& prompt(int64_t row) const { return rows_[at(row)].prompt; }
   formats::Image image(int64_t row) const { return read(rows_[at(row)].image); }
   formats::Image condition(int64_t row) const { return read(rows_[at(row)].condition); }
-  // Changes with names, prompts and the files' sizes, and if wanted with the times of their changes.
+  // Differs with names, prompts and the files' sizes, and if wanted the times of their changes.
   uint64_t fingerprint(bool with_times) const;
 
  private:

@@ -96,7 +96,7 @@ Tensor PictureTask::text_states(const std::vector<Row>& rows) const {
   }
   std::vector<int32_t> ids;
   for (const Row& row : rows)
-    for (const int32_t id : features_.text_ids(prompt(row))) ids.push_back(id);
+    for (const int32_t id : features_.tokens(prompt(row)).ids) ids.push_back(id);
   const auto batch = static_cast<int64_t>(rows.size());
   return parts_.text->hidden_states(
       Tensor::from_ids(ids, {batch, static_cast<int64_t>(ids.size()) / batch}));
@@ -107,7 +107,7 @@ Tensor PictureTask::condition(int64_t row, const Crop& crop) const {
   const formats::Image image =
       options_.condition.empty()
           ? cropped(set.condition(row), features_.size(), crop)
-          : formats::to_rgb(diffusion::make_condition(
+          : formats::to_rgb(diffusion::condition_picture(
                 options_.condition, cropped(set.image(row), features_.size(), crop)));
   return diffusion::from_image(image, false);
 }

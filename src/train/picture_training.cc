@@ -76,7 +76,7 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
   model_options.low_memory = true;
   model_options.unet_config = o.nets.unet_config;
   model_ = std::make_unique<diffusion::PictureModel>(o.model, model_options);
-  const models::Config scheduler = model_->files().scheduler();
+  const models::Config scheduler = model_->files().scheduler("scheduler");
   noise_ = std::make_unique<diffusion::TrainingNoise>(scheduler.json(), scheduler.file());
   if (o.resolution == 0) o.resolution = model_->default_size();
   features_ = std::make_unique<PictureFeatures>(*model_, open_sets(hooks, dry, cancel),
@@ -155,7 +155,7 @@ std::string PictureTraining::write_samples(int64_t step, const std::atomic<bool>
   const PictureTask& task = eval_task_ ? *eval_task_ : *task_;
   const auto text = [&](const std::string& prompt) {
     if (!nets_->text()) return features_->text(prompt);
-    const std::vector<int32_t> ids = features_->text_ids(prompt);
+    const std::vector<int32_t> ids = features_->tokens(prompt).ids;
     return nets_->text()->hidden_states(
         Tensor::from_ids(ids, {1, static_cast<int64_t>(ids.size())}));
   };

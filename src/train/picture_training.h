@@ -1,5 +1,5 @@
-// `sumi train image`, `controlnet`, `image-lora` and `dreambooth`: from options, a diffusers folder and
-// pictures to a model, a ControlNet or adapters.
+// `sumi train image`, `controlnet`, `image-lora` and `dreambooth`: from options, a diffusers folder
+// and pictures to a model, a ControlNet or adapters.
 #pragma once
 
 #include <atomic>

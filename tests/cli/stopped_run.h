@@ -39,8 +39,8 @@ struct KilledRuns {
   int count = 0;  // of those that did not end by themselves before the signal came
 };
 
-// Runs `whole` to its end, and `cut`, which resumes, through `tries` signals (SIGTERM and SIGKILL in
-// turns) and then to its end.
+// Runs `whole` to its end, and `cut`, which resumes, through `tries` signals (SIGTERM and SIGKILL
+// in turns) and then to its end.
 inline KilledRuns kill_and_resume(const std::string& whole, const std::string& cut, int tries) {
   KilledRuns runs;
   const auto start = std::chrono::steady_clock::now();

@@ -1,5 +1,5 @@
-// sumi train image, controlnet, image-lora and dreambooth as a user runs them, at tiny size; and the
-// walk-throughs of docs/.
+// sumi train image, controlnet, image-lora and dreambooth as a user runs them, at tiny size; and
+// the walk-throughs of docs/.
 #include <gtest/gtest.h>
 #include <signal.h>
 
