@@ -35,14 +35,10 @@ inline int run_and_stop(const std::string& arguments, int signal, int millisecon
   return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
-struct KilledRuns {
-  int count = 0;  // of those that did not end by themselves before the signal came
-};
-
 // Runs `whole` to its end, and `cut`, which resumes, through `tries` signals (SIGTERM and SIGKILL
-// in turns) and then to its end.
-inline KilledRuns kill_and_resume(const std::string& whole, const std::string& cut, int tries) {
-  KilledRuns runs;
+// in turns) and then to its end. Returns how many did not end before their signal came.
+inline int kill_and_resume(const std::string& whole, const std::string& cut, int tries) {
+  int ended = 0;
   const auto start = std::chrono::steady_clock::now();
   const Outcome first = run(whole);
   EXPECT_EQ(first.code, 0) << first.err;
@@ -57,11 +53,11 @@ inline KilledRuns kill_and_resume(const std::string& whole, const std::string& c
     const int code = run_and_stop(cut, signal, wait);
     EXPECT_TRUE(code == -1 || code == 130 || code == 0)
         << "a checkpoint could not be read: " << code;
-    runs.count += code == -1 || code == 130;
+    ended += code == -1 || code == 130;
   }
   const Outcome last = run(cut);
   EXPECT_EQ(last.code, 0) << last.err;
-  return runs;
+  return ended;
 }
 
 }  // namespace sumi::cli
