@@ -79,7 +79,7 @@ nlohmann::json fresh_control_config(const diffusion::PictureModel& model,
 
 void PictureNets::check(const diffusion::PictureModel& model, const PictureNetOptions& options) {
   const diffusion::PictureFiles& files = model.files();
-  if (!options.control && !options.lora && !diffusion::is_picture_model(files.path()))
+  if (!options.control && !options.lora && !formats::file_exists(files.path() + "/model_index.json"))
     fail("{}: the other parts of a model that learns come from a diffusers folder; found a {}",
          files.path(), files.format());
   if (!options.control) return;

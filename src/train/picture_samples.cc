@@ -62,7 +62,9 @@ void draw_class_pictures(const std::string& model_folder, const std::string& fol
   std::filesystem::create_directories(folder);
   auto there = static_cast<int64_t>(picture_files(folder).size());
   if (there >= count) return;
-  diffusion::PictureModel model(model_folder, {});
+  diffusion::PictureModelOptions options;
+  options.files.safety_checker = false;  // its black pictures would be learned
+  diffusion::PictureModel model(model_folder, options);
   diffusion::PictureRequest request;
   request.prompt = prompt;
   request.width = request.height = size;

@@ -74,6 +74,7 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
   check_picture_training(o);
   diffusion::PictureModelOptions model_options;
   model_options.low_memory = true;
+  model_options.files.safety_checker = false;
   model_options.unet_config = o.nets.unet_config;
   model_ = std::make_unique<diffusion::PictureModel>(o.model, model_options);
   const models::Config scheduler = model_->files().scheduler("scheduler");
