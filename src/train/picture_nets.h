@@ -7,6 +7,7 @@
 
 #include "diffusion/picture_model.h"
 #include "models/diffusion/controlnet.h"
+#include "models/encoders/clip.h"
 #include "train/lora_training.h"
 
 namespace sumi::train {
