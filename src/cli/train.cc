@@ -12,8 +12,13 @@ void add_train(CLI::App& app, Run& run) {
   verb->footer(
       "Examples:\n"
       "  sumi train text SmolLM2-135M-Instruct --data dialogues.jsonl --method qlora -o run\n"
-      "  sumi train text --help");
+      "  sumi train controlnet sd1.5 --data faces --steps 15000 -o run\n"
+      "  sumi train dreambooth --help");
   add_train_text(*verb, run);
+  add_train_image(*verb, run);
+  add_train_controlnet(*verb, run);
+  add_train_image_lora(*verb, run);
+  add_train_dreambooth(*verb, run);
 }
 
 }  // namespace sumi::cli

@@ -1,8 +1,10 @@
 // Flags, signals and progress of all kinds of training.
 
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 
+#include "base/memory.h"
 #include "cli/train.h"
 
 namespace sumi::cli {
@@ -25,7 +27,44 @@ std::string duration(double seconds) {
   return fmt::format("{}:{:02}:{:02}", s / 3600, s / 60 % 60, s % 60);
 }
 
+double megabytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
+
 }  // namespace
+
+void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
+
+void check_optimizer_flags(const train::OptimizerOptions& options) {
+  if (options.name != "sgd" && options.momentum != 0)
+    throw CLI::ValidationError("--momentum", "is for --optimizer sgd");
+  if (options.name == "adafactor" && options.beta1 != 0.9)
+    throw CLI::ValidationError("--beta1", "adafactor has none");
+}
+
+DType save_dtype(const std::string& name) {
+  return name == "f32" ? DType::f32 : name == "f16" ? DType::f16 : DType::bf16;
+}
+
+// The first step, which also pays for what is set up once, is not timed.
+int dry_run(train::Trainer& trainer, size_t model_bytes, size_t gradient_bytes,
+            size_t optimizer_bytes, int64_t steps, const char* unit) {
+  trainer.run_step();
+  const auto start = std::chrono::steady_clock::now();
+  int64_t units = 0;
+  double done = 0;
+  do {
+    units += trainer.run_step().units;
+    ++done;
+  } while (ms_since(start) < 5000 && done < 20);
+  const double seconds = ms_since(start) / 1000 / done;
+  write_out(fmt::format(
+      "model      {:8.1f} MB\ngradients  {:8.1f} MB\noptimiser  {:8.1f} MB\n"
+      "largest    {:8.1f} MB so far, everything included\n"
+      "step       {:8.2f} s ({:.4g} {}/s); {} steps: {:.0f} s\n",
+      megabytes(model_bytes), megabytes(gradient_bytes), megabytes(optimizer_bytes),
+      megabytes(base::peak_memory_bytes()), seconds, static_cast<double>(units) / seconds / done,
+      unit, steps, seconds * static_cast<double>(steps)));
+  return 0;
+}
 
 const std::atomic<bool>& stop_on_signals() {
   std::signal(SIGINT, on_stop);
@@ -34,13 +73,9 @@ const std::atomic<bool>& stop_on_signals() {
 }
 
 void print_progress(const train::RunProgress& p, const char* unit) {
-  std::fprintf(stderr, "%s\n",
-               fmt::format("step {}/{}  epoch {:.2f}  loss {:.4f}  lr {:.3g}  {:.4g} {}/s  {} left  "
-                           "{} MB",
-                           p.report.step, p.total_steps, p.epoch, p.report.loss,
-                           p.report.learning_rate, p.units_per_second, unit,
-                           duration(p.seconds_left), p.memory_bytes >> 20)
-                   .c_str());
+  note(fmt::format("step {}/{}  epoch {:.2f}  loss {:.4f}  lr {:.3g}  {:.4g} {}/s  {} left  {} MB",
+                   p.report.step, p.total_steps, p.epoch, p.report.loss, p.report.learning_rate,
+                   p.units_per_second, unit, duration(p.seconds_left), p.memory_bytes >> 20));
 }
 
 void add_trainer_flags(CLI::App& verb, train::TrainerOptions& t, train::RunOptions& r) {

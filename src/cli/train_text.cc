@@ -1,10 +1,7 @@
 // sumi train text: fine-tuning of language models.
 
-#include <chrono>
 #include <cmath>
-#include <cstdio>
 
-#include "base/memory.h"
 #include "base/progress.h"
 #include "cli/train.h"
 #include "train/text_training.h"
@@ -21,39 +18,12 @@ struct Flags {
   ComputeFlags compute;
 };
 
-void note(const std::string& text) { std::fprintf(stderr, "%s\n", text.c_str()); }
-
-double megabytes(size_t bytes) { return static_cast<double>(bytes) / (1 << 20); }
-
 void describe(const train::TextTrainingSizes& s) {
   note(fmt::format("{} texts, {} tokens, {} of them to learn{}{}", s.texts, s.tokens, s.targets,
                    s.eval_texts > 0 ? fmt::format("; {} texts held out", s.eval_texts) : "",
                    s.left_out > 0 ? fmt::format("; {} rows have nothing to learn", s.left_out)
                                   : ""));
   note(fmt::format("{} steps; {} weights are trained", s.steps, s.trained_weights));
-}
-
-// Some steps are really made; the first, which also pays for what is set up once, is not timed.
-int dry_run(train::TextTraining& training) {
-  const train::TextTrainingSizes& s = training.sizes();
-  training.trainer().run_step();
-  const auto start = std::chrono::steady_clock::now();
-  int64_t units = 0;
-  double steps = 0;
-  do {
-    units += training.trainer().run_step().units;
-    ++steps;
-  } while (ms_since(start) < 5000 && steps < 20);
-  const double seconds = ms_since(start) / 1000 / steps;
-  write_out(fmt::format(
-      "model      {:8.1f} MB\ngradients  {:8.1f} MB\noptimiser  {:8.1f} MB\n"
-      "largest    {:8.1f} MB so far, everything included\n"
-      "step       {:8.2f} s ({:.0f} tokens/s); {} steps: {:.0f} s\n",
-      megabytes(s.model_bytes), megabytes(s.gradient_bytes), megabytes(s.optimizer_bytes),
-      megabytes(base::peak_memory_bytes()), seconds,
-      static_cast<double>(units) / seconds / steps,
-      s.steps, seconds * static_cast<double>(s.steps)));
-  return 0;
 }
 
 void print_sample(int64_t step, const train::Sample& sample) {
@@ -69,15 +39,10 @@ int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only
         throw CLI::ValidationError(option->get_name(), "is for adapters, not for --method full");
   if (o.method != "full" && flags.save_dtype != "f32")
     throw CLI::ValidationError("--save-dtype", "is for --method full");
-  if (o.trainer.optimizer.name != "sgd" && o.trainer.optimizer.momentum != 0)
-    throw CLI::ValidationError("--momentum", "is for --optimizer sgd");
-  if (o.trainer.optimizer.name == "adafactor" && o.trainer.optimizer.beta1 != 0.9)
-    throw CLI::ValidationError("--beta1", "adafactor has none");
+  check_optimizer_flags(o.trainer.optimizer);
   if (flags.gaussian) o.lora_init = train::LoraInit::gaussian;
   if (flags.dtype == "bf16") o.products = ops::Products::bf16;
-  o.save_dtype = flags.save_dtype == "f32"   ? DType::f32
-                 : flags.save_dtype == "f16" ? DType::f16
-                                             : DType::bf16;
+  o.save_dtype = save_dtype(flags.save_dtype);
   // transformers' and trl's SFT for all weights; peft's examples and StarChat's for adapters.
   o.trainer.schedule.learning_rate =
       flags.learning_rate.value_or(o.method == "full" ? 2e-5 : 2e-4);
@@ -87,7 +52,10 @@ int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only
   train::TextTraining training(o, [&](double fraction) { progress->update(fraction); });
   progress.reset();
   describe(training.sizes());
-  if (flags.dry_run) return dry_run(training);
+  const train::TextTrainingSizes& s = training.sizes();
+  if (flags.dry_run)
+    return dry_run(training.trainer(), s.model_bytes, s.gradient_bytes, s.optimizer_bytes, s.steps,
+                   "tokens");
 
   const std::atomic<bool>& stop = stop_on_signals();
   train::RunHooks hooks;

@@ -261,9 +261,10 @@ void check_part(const PictureFiles& files, const PicturePart& part) {
   fail("{}: part {} ({}) is not known", files.path(), part.name, part.class_name);
 }
 
-void check_parts(const PictureFiles& files) {
+void check_parts(const PictureFiles& files, const std::vector<std::string>& optional) {
   for (const KnownPart& known : known_parts())
-    if (known.required && files.class_of(known.name).empty())
+    if (known.required && files.class_of(known.name).empty() &&
+        std::find(optional.begin(), optional.end(), known.name) == optional.end())
       fail("{}: part {} is missing", files.path(), known.name);
   for (const PicturePart& part : files.parts()) check_part(files, part);
 }

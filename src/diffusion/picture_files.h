@@ -78,7 +78,7 @@ std::unique_ptr<PictureFiles> open_picture_part(const std::string& path,
 
 // Throws Error naming file and field if Sumi cannot run the part.
 void check_part(const PictureFiles& files, const PicturePart& part);
-// The same for all parts, and that none is missing.
-void check_parts(const PictureFiles& files);
+// The same for all parts, and that none is missing but `optional` ones.
+void check_parts(const PictureFiles& files, const std::vector<std::string>& optional = {});
 
 }  // namespace sumi::diffusion

@@ -20,15 +20,23 @@ constexpr const char* kCheckerPart = "safety_checker";
 
 PictureModel::PictureModel(const std::string& path, const PictureModelOptions& options)
     : options_(options), files_(open_picture_files(path, options.files)) {
-  check_parts(*files_);
-  const Config unet = files_->config(kUnetPart);
+  const bool fresh_unet = !options.unet_config.empty();
+  std::vector<std::string> optional = {kVaePart};
+  if (fresh_unet) optional.push_back(kUnetPart);
+  check_parts(*files_, optional);
+  const Config unet =
+      fresh_unet ? Config::read(options.unet_config) : files_->config(kUnetPart);
   unet_config_ = models::unet_config(unet);
   sample_size_ = unet.get_int("sample_size", 64);
   if (sample_size_ < 1 || sample_size_ > 4096)
     fail("{}: sample_size is {}, expected 1 to 4096", unet.file(), sample_size_);
-  factor_ = models::vae_factor(files_->config(kVaePart));
+  in_pixels_ = files_->class_of(kVaePart).empty();
+  if (in_pixels_ && unet_config_.in_channels != models::NoAutoencoder().latent_channels())
+    fail("{}: part vae is missing", path);
+  factor_ = in_pixels_ ? 1 : models::vae_factor(files_->config(kVaePart));
   tokenizer_ = files_->tokenizer("tokenizer");
-  std::vector<std::string> changed = {kTextPart, kUnetPart};  // by LoRA
+  std::vector<std::string> changed = {kTextPart};  // by LoRA
+  if (!fresh_unet) changed.push_back(kUnetPart);
   const bool two = !files_->class_of(kTextPart2).empty();
   if (two != unet_config_.text_time)
     fail("{}: part {}: expected {} beside a network {} addition_embed_type", files_->path(),
@@ -42,7 +50,7 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   loras_.check_parts(changed);
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
-  files_->weights(kVaePart);  // it is there
+  if (!in_pixels_) files_->weights(kVaePart);  // it is there
   if (!files_->class_of(kCheckerPart).empty()) files_->weights(kCheckerPart);
   // A pipeline saved with its ControlNet has it in its folder.
   if (options_.controlnets.empty() && !files_->class_of(kControlPart).empty())
@@ -107,8 +115,11 @@ const models::ControlNet& PictureModel::controlnet(size_t index) {
 
 const models::Vae& PictureModel::vae(bool encoder) {
   if (!vae_ || (encoder && !vae_has_encoder_)) {
-    vae_ = models::make_vae(files_->config(kVaePart), *files_->weights(kVaePart),
-                            {load_, encoder});
+    if (in_pixels_)
+      vae_ = std::make_unique<models::NoAutoencoder>();
+    else
+      vae_ = models::make_vae(files_->config(kVaePart), *files_->weights(kVaePart),
+                              {load_, encoder});
     vae_has_encoder_ = encoder;
   }
   return *vae_;

@@ -1,4 +1,5 @@
-// A picture model of the Stable Diffusion kind: its parts, loaded when first asked for.
+// A picture model of the Stable Diffusion kind: its parts, loaded when first asked for. One without
+// autoencoder whose UNet sees three channels works on pixels.
 #pragma once
 
 #include <memory>
@@ -26,6 +27,7 @@ struct PictureModelOptions {
   std::vector<std::pair<std::string, float>> loras;             // file, weight
   std::vector<std::pair<std::string, std::string>> embeddings;  // file, word ("": the file's)
   std::vector<std::string> controlnets;                         // folders
+  std::string unet_config;  // of a UNet that is still to be trained, in place of the model's
 };
 
 class PictureModel {
@@ -34,6 +36,7 @@ class PictureModel {
   // loads no weights. Throws Error naming file and field.
   PictureModel(const std::string& path, const PictureModelOptions& options);
 
+  const PictureFiles& files() const { return *files_; }
   const text::Tokenizer& tokenizer() const { return *tokenizer_; }
   const models::UNetConfig& unet_config() const { return unet_config_; }
   size_t controlnet_count() const { return controlnets_.size(); }
@@ -74,7 +77,7 @@ class PictureModel {
   LoraSet loras_;
   models::UNetConfig unet_config_;
   int64_t factor_ = 8, sample_size_ = 64;
-  bool vae_has_encoder_ = false, concepts_read_ = false;
+  bool in_pixels_ = false, vae_has_encoder_ = false, concepts_read_ = false;
   Concepts concepts_;
   std::unique_ptr<text::Tokenizer> tokenizer_, tokenizer_2_;
   std::unique_ptr<models::TextEncoder> text_encoder_, text_encoder_2_;

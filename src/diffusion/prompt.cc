@@ -146,6 +146,39 @@ class Rows {
   PromptTokens* tokens_;
 };
 
+void check_length(int64_t length) {
+  if (length < 3) fail("the text encoder reads {} tokens, expected 3 or more", length);
+}
+
+// The rows in `chunks` chunks, each between a start and an end; what does not fit is left out.
+void fill_chunks(const text::Tokenizer& tokenizer, const std::vector<Row>& rows, int64_t length,
+                 int64_t vocab_size, int64_t chunks, PromptTokens* tokens) {
+  std::optional<int32_t> first_id = tokenizer.bos_id, last_id = tokenizer.eos_id;
+  if (!first_id || !last_id) {  // BERT's [CLS] and [SEP]
+    const std::vector<int32_t> around = tokenizer.encode("");
+    if (around.size() == 2) first_id = around[0], last_id = around[1];
+  }
+  const int32_t begin = required_id(first_id, "start", vocab_size),
+                end = required_id(last_id, "end", vocab_size),
+                padding = required_id(tokenizer.pad_id ? tokenizer.pad_id : last_id,
+                                      "padding", vocab_size);
+  const int64_t inner = length - 2, count = static_cast<int64_t>(rows.size());
+  tokens->chunks = chunks;
+  const auto push = [&](int32_t id, float weight) {
+    tokens->ids.push_back(id);
+    tokens->weights.push_back(weight);
+  };
+  for (int64_t chunk = 0; chunk < tokens->chunks; ++chunk) {
+    push(begin, 1);
+    const int64_t first = chunk * inner, last = std::min(count, first + inner);
+    for (int64_t i = first; i < last; ++i)
+      push(rows[static_cast<size_t>(i)].id, rows[static_cast<size_t>(i)].weight);
+    push(end, 1);
+    tokens->lengths.push_back(static_cast<int64_t>(tokens->ids.size()) - chunk * length);
+    while (static_cast<int64_t>(tokens->ids.size()) < (chunk + 1) * length) push(padding, 1);
+  }
+}
+
 double mean_of(const Tensor& x) {
   double sum = 0;
   for (int64_t i = 0; i < x.numel(); ++i) sum += x.f32()[i];
@@ -163,16 +196,7 @@ std::vector<PromptPart> parse_weights(const std::string& prompt) {
 PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string& prompt,
                              int64_t length, int64_t vocab_size, int64_t min_chunks,
                              const Concepts& concepts) {
-  std::optional<int32_t> first_id = tokenizer.bos_id, last_id = tokenizer.eos_id;
-  if (!first_id || !last_id) {  // BERT's [CLS] and [SEP]
-    const std::vector<int32_t> around = tokenizer.encode("");
-    if (around.size() == 2) first_id = around[0], last_id = around[1];
-  }
-  const int32_t begin = required_id(first_id, "start", vocab_size),
-                end = required_id(last_id, "end", vocab_size),
-                padding = required_id(tokenizer.pad_id ? tokenizer.pad_id : last_id,
-                                      "padding", vocab_size);
-  if (length < 3) fail("the text encoder reads {} tokens, expected 3 or more", length);
+  check_length(length);
   PromptTokens tokens;
   Rows rows(tokenizer, vocab_size, concepts, &tokens);
   for (const PromptPart& part : parse_weights(prompt)) {
@@ -180,20 +204,19 @@ PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string
     tokens.weighted = tokens.weighted || part.weight != 1;
   }
   const int64_t inner = length - 2, count = static_cast<int64_t>(rows.rows.size());
-  tokens.chunks = std::max({min_chunks, int64_t{1}, (count + inner - 1) / inner});
-  const auto push = [&](int32_t id, float weight) {
-    tokens.ids.push_back(id);
-    tokens.weights.push_back(weight);
-  };
-  for (int64_t chunk = 0; chunk < tokens.chunks; ++chunk) {
-    push(begin, 1);
-    const int64_t first = chunk * inner, last = std::min(count, first + inner);
-    for (int64_t i = first; i < last; ++i)
-      push(rows.rows[static_cast<size_t>(i)].id, rows.rows[static_cast<size_t>(i)].weight);
-    push(end, 1);
-    tokens.lengths.push_back(static_cast<int64_t>(tokens.ids.size()) - chunk * length);
-    while (static_cast<int64_t>(tokens.ids.size()) < (chunk + 1) * length) push(padding, 1);
-  }
+  fill_chunks(tokenizer, rows.rows, length, vocab_size,
+              std::max({min_chunks, int64_t{1}, (count + inner - 1) / inner}), &tokens);
+  return tokens;
+}
+
+PromptTokens plain_prompt(const text::Tokenizer& tokenizer, const std::string& prompt,
+                          int64_t length, int64_t vocab_size) {
+  check_length(length);
+  const Concepts none;
+  PromptTokens tokens;
+  Rows rows(tokenizer, vocab_size, none, &tokens);
+  rows.add({prompt, 1});
+  fill_chunks(tokenizer, rows.rows, length, vocab_size, 1, &tokens);
   return tokens;
 }
 

@@ -50,6 +50,11 @@ PromptTokens tokenize_prompt(const text::Tokenizer& tokenizer, const std::string
                              int64_t length, int64_t vocab_size, int64_t min_chunks = 1,
                              const Concepts& concepts = {});
 
+// A prompt as trainings take it: nothing in it is a weight, one chunk of `length` tokens, the rest of
+// a longer text left out. Throws Error as tokenize_prompt().
+PromptTokens plain_prompt(const text::Tokenizer& tokenizer, const std::string& prompt,
+                          int64_t length, int64_t vocab_size);
+
 // [1, chunks * length, the encoder's output_size].
 // With `penultimate`, what Stable Diffusion XL sees.
 Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,

@@ -46,11 +46,7 @@ const std::vector<Kind>& kinds() {
 }
 
 std::unique_ptr<Scheduler> made(const Kind& kind, nlohmann::json object, const std::string& file) {
-  // Values that were defaults when the file was written give way to the defaults of the new kind.
-  if (const auto defaults = object.find("_use_default_values");
-      defaults != object.end() && defaults->is_array())
-    for (const nlohmann::json& key : nlohmann::json(*defaults))
-      if (key.is_string()) object.erase(key.get<std::string>());
+  erase_default_values(object);
   object.update(kind.changes);
   SchedulerConfig config(object, file);
   std::unique_ptr<Scheduler> scheduler = kind.make(config);

@@ -62,4 +62,10 @@ void AtomicFile::commit() {
   }
 }
 
+void write_text_file(const std::string& path, const std::string& text) {
+  AtomicFile file(path);
+  file.write(text.data(), text.size());
+  file.commit();
+}
+
 }  // namespace sumi::formats

@@ -27,4 +27,6 @@ class AtomicFile {
   uint64_t written_ = 0;
 };
 
+void write_text_file(const std::string& path, const std::string& text);
+
 }  // namespace sumi::formats

@@ -99,7 +99,8 @@ void WeightLoader::check_all_used(const std::function<bool(const std::string&)>&
   });
 }
 
-Tensor WeightLoader::raw(const std::string& name, const Shape& shape) const {
+Tensor WeightLoader::raw(const std::string& name, const Shape& shape, bool is_embedding) const {
+  if (options_.initial) return options_.initial->make(name, shape, is_embedding);
   Tensor tensor = source_.get(name);
   if (tensor.shape() != shape)
     fail("{}: tensor {}: expected shape {}, found {}", source_.describe(), name,
@@ -110,9 +111,10 @@ Tensor WeightLoader::raw(const std::string& name, const Shape& shape) const {
   return tensor;
 }
 
-Tensor WeightLoader::matrix(const WeightName& name, int64_t n, int64_t k) const {
+Tensor WeightLoader::matrix(const WeightName& name, int64_t n, int64_t k,
+                            bool is_embedding) const {
   const std::string full = name.file + ".weight";
-  Tensor tensor = raw(full, name.transposed ? Shape{k, n} : Shape{n, k});
+  Tensor tensor = raw(full, name.transposed ? Shape{k, n} : Shape{n, k}, is_embedding);
   if (name.transposed) {
     if (is_quantized(tensor.dtype()))
       fail("{}: tensor {}: {} lies transposed, which only float types may", source_.describe(),
@@ -144,6 +146,7 @@ Tensor WeightLoader::parameter(const std::string& name, Tensor value,
 
 void WeightLoader::done(const std::string& name) {
   used_.insert(name);
+  if (options_.initial) return;
   done_bytes_ += source_.get(name).nbytes();
   source_.release(name);
   if (options_.progress && total_bytes_ > 0)
@@ -182,9 +185,9 @@ Norm WeightLoader::norm(const WeightName& name, NormKind kind, int64_t n, bool b
 Embedding WeightLoader::embedding(const WeightName& name, int64_t rows, int64_t columns) {
   if (!options_.plain()) {
     used_.insert(name.file + ".weight");
-    return Embedding(matrix(name, rows, columns));
+    return Embedding(matrix(name, rows, columns, true));
   }
-  Tensor table = as_kept(dequantize(matrix(name, rows, columns)));
+  Tensor table = as_kept(dequantize(matrix(name, rows, columns, true)));
   done(name.file + ".weight");
   return Embedding(parameter(name.parameter + ".weight", table, name.exported));
 }

@@ -10,6 +10,7 @@
 #include "nn/conv.h"
 #include "nn/embedding.h"
 #include "nn/group_norm.h"
+#include "nn/initial_weights.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/parameters.h"
@@ -44,6 +45,8 @@ struct LoadOptions {
     options.many_rows = true;
     return options;
   }
+  // Makes the tensors of a model that begins from nothing, in place of the source's (then empty).
+  std::shared_ptr<InitialWeights> initial;
   LoraSource lora;                       // adapters of the linear layers; may be empty
   TokenRowSource token_rows;             // of a decoder's embedding and head; may be empty
   WeightEdit edit;                       // of plain linear weights; may be empty
@@ -94,9 +97,9 @@ class WeightLoader {
   size_t memory_bytes() const { return memory_bytes_; }  // of all layers made so far
 
  private:
-  Tensor raw(const std::string& name, const Shape& shape) const;
-  Tensor matrix(const WeightName& name, int64_t n,
-                int64_t k) const;  // rows in order, element type as stored
+  Tensor raw(const std::string& name, const Shape& shape, bool is_embedding = false) const;
+  Tensor matrix(const WeightName& name, int64_t n, int64_t k,
+                bool is_embedding = false) const;  // rows in order, element type as stored
   Tensor float_tensor(const std::string& name, const Shape& shape) const;
   ops::ConvStorage conv_storage(DType stored) const;
   Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,

@@ -94,6 +94,41 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets) {
   return loss;
 }
 
+Tensor squared_error(const Tensor& x, const Tensor& target, const std::vector<float>& weights) {
+  check_f32("squared_error", "x", x);
+  check_shape("squared_error", "target", target, x.shape());
+  const auto rows = static_cast<int64_t>(weights.size());
+  if (x.dim() == 0 || x.numel() == 0 || x.size(0) != rows)
+    fail("squared_error: {} weights for x {}, expected one for each row", rows,
+         shape_string(x.shape()));
+  const int64_t n = x.numel() / rows;
+  std::vector<double> sums(weights.size());
+  const float *from = x.f32(), *to = target.f32();
+  for_rows(rows, n, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin * n; i < end * n; ++i) {
+      const double difference = double{from[i]} - double{to[i]};
+      sums[static_cast<size_t>(i / n)] += difference * difference;
+    }
+  });
+  double total = 0;
+  for (size_t b = 0; b < sums.size(); ++b)
+    total += double{weights[b]} * sums[b] / static_cast<double>(n);
+  Tensor loss = Tensor::full({1}, static_cast<float>(total));
+  if (needs_record({&x}))
+    record(loss, "squared_error", {x}, [x, target, weights, n](const Tensor& g) {
+      Tensor dx = Tensor::empty(x.shape());
+      const float *a = x.f32(), *b = target.f32();
+      float* out = dx.f32();
+      for_elements(x.numel(), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i)
+          out[i] = 2 * g.f32()[0] * weights[static_cast<size_t>(i / n)] / static_cast<float>(n) *
+                   (a[i] - b[i]);
+      });
+      return std::vector<Tensor>{dx};
+    });
+  return loss;
+}
+
 namespace {
 
 // A leaf with the same elements, which collects gradients of its own.

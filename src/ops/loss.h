@@ -17,6 +17,10 @@ Tensor softmax(const Tensor& x);  // over the last axis
 // -> [1]. Throws Error on a target outside [0, V) other than kIgnoreIndex, or if none counts.
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets);
 
+// The sum over rows b of weights[b] * mean((x_b - target_b)^2): x and target [B, ...] of one shape
+// -> [1]. Differentiable in x; target takes no gradient.
+Tensor squared_error(const Tensor& x, const Tensor& target, const std::vector<float>& weights);
+
 // cross_entropy(logits_of(x, weights), targets) for x [R, C] and targets [R], of rows_at_once rows
 // at a time, so that the logits of all rows are never in memory together. The gradients are
 // computed at once, with the logits at hand, and kept until backward() asks for them. logits_of

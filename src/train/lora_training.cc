@@ -94,6 +94,16 @@ std::vector<Parameter> TrainableLora::parameters() const {
   return all;
 }
 
+std::vector<std::pair<std::string, nn::LoraMatrices>> TrainableLora::scaled_matrices() const {
+  std::vector<std::pair<std::string, nn::LoraMatrices>> all;
+  for (const Module& module : modules_) {
+    Tensor b = nn::rows_to_file(module.matrices.b, module.site.row_order).clone();
+    for (int64_t i = 0; i < b.numel(); ++i) b.f32()[i] *= config_.scale();
+    all.emplace_back(module.site.module, nn::LoraMatrices{module.matrices.a, b});
+  }
+  return all;
+}
+
 void TrainableLora::save(
     const std::string& folder,
     const std::vector<std::pair<std::string, nn::TokenRows>>& tokens) const {

@@ -31,6 +31,8 @@ class TrainableLora {
   const std::shared_ptr<nn::DropoutClock>& clock() const { return clock_; }
   // "<module>.lora_A.weight", "<module>.lora_B.weight"
   std::vector<Parameter> parameters() const;
+  // By module: A, and B times the scale, with its rows as in the checkpoint.
+  std::vector<std::pair<std::string, nn::LoraMatrices>> scaled_matrices() const;
   // A peft adapter folder (which exists), with the rows of added tokens by module.
   void save(const std::string& folder,
             const std::vector<std::pair<std::string, nn::TokenRows>>& tokens = {}) const;

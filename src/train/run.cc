@@ -62,7 +62,9 @@ bool run(Trainer& trainer, const RunOptions& options, const nlohmann::json& iden
     const double loss = hooks.evaluate();
     if (trainer.ema()) trainer.ema()->swap();
     if (cancel) return;
-    log.write(trainer.step(), {{"eval_loss", loss}, {"eval_perplexity", std::exp(loss)}});
+    std::vector<std::pair<std::string, double>> numbers = {{"eval_loss", loss}};
+    if (hooks.is_likelihood) numbers.emplace_back("eval_perplexity", std::exp(loss));
+    log.write(trainer.step(), numbers);
     if (hooks.evaluated) hooks.evaluated(trainer.step(), loss);
   };
 

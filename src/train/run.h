@@ -27,6 +27,7 @@ struct RunProgress {
 struct RunHooks {
   std::function<void(const RunProgress&)> progress;
   std::function<double()> evaluate;             // held-out loss; may be empty
+  bool is_likelihood = true;                    // the loss is of a kind that has a perplexity
   std::function<void(int64_t step, double loss)> evaluated;
   std::function<void(int64_t step)> sample;     // may be empty
   std::function<void(int64_t step, const std::string& path)> saved;

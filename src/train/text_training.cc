@@ -236,29 +236,18 @@ Sample TextTraining::sample(size_t index, const std::atomic<bool>& cancel) {
 
 // What a run that goes on must have in common with the one that began.
 nlohmann::json TextTraining::identity() const {
-  const TrainerOptions& t = options_.trainer;
-  nlohmann::json identity = {{"task", "text"},
-                             {"method", options_.method},
-                             {"chat_template", options_.chat_template},
-                             {"dtype", options_.products == ops::Products::bf16 ? "bf16" : "f32"},
-                             {"data", data_hash_},
-                             {"texts", sizes_.texts},
-                             {"eval_split", options_.eval_split},
-                             {"max_length", options_.max_length},
-                             {"packing", options_.packing},
-                             {"tokens_at_once", options_.tokens_at_once},
-                             {"weights", sizes_.trained_weights},
-                             {"steps", t.schedule.total_steps},
-                             {"batch_size", t.batch_size},
-                             {"accumulation", t.accumulation},
-                             {"max_grad_norm", t.max_grad_norm},
-                             {"ema_decay", t.ema_decay},
-                             {"seed", t.seed},
-                             {"optimizer", t.optimizer.name},
-                             {"weight_decay", t.optimizer.weight_decay},
-                             {"schedule", t.schedule.name},
-                             {"learning_rate", t.schedule.learning_rate},
-                             {"warmup_steps", t.schedule.warmup_steps}};
+  nlohmann::json identity = trainer_identity(options_.trainer);
+  identity.update({{"task", "text"},
+                   {"method", options_.method},
+                   {"chat_template", options_.chat_template},
+                   {"dtype", options_.products == ops::Products::bf16 ? "bf16" : "f32"},
+                   {"data", data_hash_},
+                   {"texts", sizes_.texts},
+                   {"eval_split", options_.eval_split},
+                   {"max_length", options_.max_length},
+                   {"packing", options_.packing},
+                   {"tokens_at_once", options_.tokens_at_once},
+                   {"weights", sizes_.trained_weights}});
   if (lora_) {
     identity["rank"] = options_.lora.rank;
     identity["alpha"] = options_.lora.alpha;

@@ -27,12 +27,6 @@ size_t bytes_of(const Named& tensors) {
   return total;
 }
 
-void write_text(const std::string& path, const std::string& text) {
-  formats::AtomicFile file(path);
-  file.write(text.data(), text.size());
-  file.commit();
-}
-
 void read_into(const Named& tensors, const std::string& path) {
   const formats::SafetensorsFile file(path);
   for (const auto& [name, tensor] : tensors) {
@@ -67,6 +61,20 @@ void check_trainer_options(const TrainerOptions& o) {
     fail("EMA decay: expected 0 (none) to less than 1, found {}", o.ema_decay);
   check_optimizer_options(o.optimizer);
   check_schedule_options(o.schedule);
+}
+
+nlohmann::json trainer_identity(const TrainerOptions& o) {
+  return {{"steps", o.schedule.total_steps},
+          {"batch_size", o.batch_size},
+          {"accumulation", o.accumulation},
+          {"max_grad_norm", o.max_grad_norm},
+          {"ema_decay", o.ema_decay},
+          {"seed", o.seed},
+          {"optimizer", o.optimizer.name},
+          {"weight_decay", o.optimizer.weight_decay},
+          {"schedule", o.schedule.name},
+          {"learning_rate", o.schedule.learning_rate},
+          {"warmup_steps", o.schedule.warmup_steps}};
 }
 
 int64_t steps_for_epochs(double epochs, int64_t examples, const TrainerOptions& options) {
@@ -156,7 +164,7 @@ void Trainer::save(const std::string& folder, const nlohmann::json& identity) co
   formats::write_safetensors(folder + kWeights, weights());
   formats::write_safetensors(folder + kOptimizer, optimizer_.state());
   if (ema_) formats::write_safetensors(folder + kEma, ema_->state());
-  write_text(folder + kState, nlohmann::json{{"step", step_},
+  formats::write_text_file(folder + kState, nlohmann::json{{"step", step_},
                                              {"ema_updates", ema_ ? ema_->updates() : 0},
                                              {"identity", identity}}
                                   .dump(1) +

@@ -27,6 +27,9 @@ struct TrainerOptions {
 // Throws Error naming the option.
 void check_trainer_options(const TrainerOptions& options);
 
+// The options that a run that goes on must share with the one that began.
+nlohmann::json trainer_identity(const TrainerOptions& options);
+
 // Steps that go through `examples` this many times (a part of an epoch counts as its share).
 int64_t steps_for_epochs(double epochs, int64_t examples, const TrainerOptions& options);
 

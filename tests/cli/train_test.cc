@@ -1,15 +1,7 @@
 // sumi train text, merge, plot and data: as a user runs them, at tiny size.
-#include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <chrono>
-#include <random>
-#include <thread>
-
-#include "cli/command.h"
+#include "cli/stopped_run.h"
 
 namespace sumi::cli {
 namespace {
@@ -133,45 +125,12 @@ TEST_F(Train, BadOptionsAreRefusedBeforeAnythingIsLoaded) {
   expect_refused("train", 2, "");
 }
 
-// Starts the program and ends it with `signal` after a while; returns its exit code, or -1 if the
-// signal killed it.
-int run_and_stop(const std::string& arguments, int signal, int milliseconds) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    const int null = ::open("/dev/null", O_WRONLY);
-    ::dup2(null, 1);
-    ::dup2(null, 2);
-    const std::string shell = "exec '" + std::string(SUMI_BINARY) + "' " + arguments;
-    ::execl("/bin/sh", "sh", "-c", shell.c_str(), static_cast<char*>(nullptr));
-    ::_exit(127);
-  }
-  std::this_thread::sleep_for(std::chrono::milliseconds(milliseconds));
-  ::kill(child, signal);
-  int status = 0;
-  ::waitpid(child, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
 TEST_F(Train, KilledAtRandomMomentsItGoesOnToTheSameBits) {
   const std::string options = "--method lora --rank 2 --steps 400 --save-every 3 --keep 2 "
                               "--log-every 50 --samples 0 --threads 1";
-  const auto start = std::chrono::steady_clock::now();
-  ASSERT_EQ(run(command(options, "whole")).code, 0);
-  const auto whole = std::chrono::duration_cast<std::chrono::milliseconds>(
-                         std::chrono::steady_clock::now() - start).count();
-  std::mt19937 random(5);
-  int killed = 0, stopped = 0;
-  for (int i = 0; i < 20; ++i) {
-    const int signal = i % 2 ? SIGKILL : SIGTERM;
-    const int wait = static_cast<int>(random() % static_cast<uint32_t>(whole / 10 + 50));
-    const int code = run_and_stop(command(options + " --resume", "cut"), signal, wait);
-    ASSERT_TRUE(code == -1 || code == 130 || code == 0) << "a checkpoint could not be read: " << code;
-    killed += code == -1;
-    stopped += code == 130;
-  }
-  EXPECT_GT(killed + stopped, 5);  // of the others, some ended before the signal came
-  const Outcome last = run(command(options + " --resume", "cut"));
-  ASSERT_EQ(last.code, 0) << last.err;
+  const int killed =
+      kill_and_resume(command(options, "whole"), command(options + " --resume", "cut"), 20);
+  EXPECT_GT(killed, 5);  // of the others, some ended before the signal came
   EXPECT_EQ(slurp(folder_ / "cut/adapter_model.safetensors"),
             slurp(folder_ / "whole/adapter_model.safetensors"));
   size_t checkpoints = 0;

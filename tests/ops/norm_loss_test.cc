@@ -121,6 +121,22 @@ TEST(CrossEntropy, Errors) {
             "cross_entropy: targets f32 [2], expected i32 [2] for logits [2, 5]");
 }
 
+TEST(SquaredError, ValuesAndGradients) {
+  const Tensor x = random_tensor({3, 4, 5}, 21), target = random_tensor({3, 4, 5}, 22);
+  const std::vector<float> weights = {0.5f, 0, 2};
+  double expected = 0;
+  for (int64_t i = 0; i < 60; ++i) {
+    const double d = double{x.f32()[i]} - double{target.f32()[i]};
+    expected += double{weights[static_cast<size_t>(i / 20)]} * d * d / 20;
+  }
+  EXPECT_NEAR(squared_error(x, target, weights).f32()[0], expected, 1e-6);
+  expect_gradients([&](const Inputs& in) { return squared_error(in[0], target, weights); }, {x});
+  EXPECT_EQ(error_of([&] { squared_error(x, target, {1, 1}); }),
+            "squared_error: 2 weights for x [3, 4, 5], expected one for each row");
+  EXPECT_EQ(error_of([&] { squared_error(x, Tensor::zeros({3, 5, 4}), weights); }),
+            "squared_error: target has shape [3, 5, 4], expected [3, 4, 5]");
+}
+
 TEST(Embedding, ReadsEveryType) {
   const Tensor table = random_tensor({11, 64}, 10), ids = Tensor::from_ids({3, 0, 10, 3}, {2, 2});
   const Tensor rows = embedding(ids, table);

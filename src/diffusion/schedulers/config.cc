@@ -60,6 +60,13 @@ constexpr const char* kKnownKeys[] = {"algorithm_type",
 
 }  // namespace
 
+void erase_default_values(nlohmann::json& object) {
+  if (const auto defaults = object.find("_use_default_values");
+      defaults != object.end() && defaults->is_array())
+    for (const nlohmann::json& key : nlohmann::json(*defaults))
+      if (key.is_string()) object.erase(key.get<std::string>());
+}
+
 SchedulerConfig::SchedulerConfig(const nlohmann::json& object, const std::string& file)
     : object_(object), file_(file) {
   if (!object.is_object()) fail("{}: expected an object", file);

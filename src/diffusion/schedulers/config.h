@@ -9,6 +9,10 @@
 
 namespace sumi::diffusion {
 
+// Takes out the keys that _use_default_values lists: values that were defaults when the file was
+// written give way to the defaults of the kind that is made now.
+void erase_default_values(nlohmann::json& object);
+
 class SchedulerConfig {
  public:
   SchedulerConfig(const nlohmann::json& object, const std::string& file);

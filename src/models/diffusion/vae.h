@@ -42,6 +42,21 @@ class Vae {
   virtual size_t weight_bytes() const = 0;
 };
 
+// For models whose diffusion works on pixels: pictures are their own latents.
+class NoAutoencoder : public Vae {
+ public:
+  LatentDistribution encode(const Tensor& pictures) const override { return {pictures, {}}; }
+  Tensor decode(const Tensor& latents) const override { return latents; }
+  LatentDistribution encode_tiled(const Tensor& pictures) const override { return {pictures, {}}; }
+  Tensor decode_tiled(const Tensor& latents) const override { return latents; }
+  int64_t factor() const override { return 1; }
+  int64_t latent_channels() const override { return 3; }
+  double scaling_factor() const override { return 1; }
+  double shift_factor() const override { return 0; }
+  std::vector<std::pair<std::string, Tensor>> parameters() const override { return {}; }
+  size_t weight_bytes() const override { return 0; }
+};
+
 struct VaeOptions {
   nn::LoadOptions load;
   bool encoder = true;  // false: the decoder alone is loaded
