@@ -147,6 +147,15 @@ def new_folder(folder):
     return temporary
 
 
+def save_int8(spec, folder):
+    """A CTranslate2 model's specification as an int8 model's folder."""
+    spec.validate()
+    spec.optimize(quantization="int8")
+    temporary = new_folder(folder)
+    spec.save(temporary)
+    os.rename(temporary, folder)
+
+
 def write_ctranslate2(folder):
     """CTranslate2's own model description, filled with the same weights and quantized to int8 by it."""
     import ctranslate2
@@ -177,11 +186,7 @@ def write_ctranslate2(folder):
     spec.register_vocabulary(tokens)
     spec.config.bos_token, spec.config.eos_token, spec.config.unk_token = SPECIAL[1], SPECIAL[2], SPECIAL[0]
     spec.config.layer_norm_epsilon = 1e-5
-    spec.validate()
-    spec.optimize(quantization="int8")
-    temporary = new_folder(folder)
-    spec.save(temporary)
-    os.rename(temporary, folder)
+    save_int8(spec, folder)
 
 
 def main():

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 
-from make_models import new_folder
+from make_models import new_folder, save_int8
 
 # name -> (config.json, whether GGUF knows the family)
 SHAPES = {
@@ -73,11 +73,7 @@ def write_ctranslate2(source, folder):
     spec = loader.get_model_spec(model)
     spec.register_vocabulary([f"t{i}" for i in range(model.config.vocab_size)])
     spec.config.bos_token = spec.config.eos_token = spec.config.unk_token = "t50256"
-    spec.validate()
-    spec.optimize(quantization="int8")
-    temporary = new_folder(folder)
-    spec.save(temporary)
-    os.rename(temporary, folder)
+    save_int8(spec, folder)
 
 
 def main():

@@ -26,6 +26,24 @@ class Arena {
   size_t used_ = 0, size_ = 0;
 };
 
+// Memory that is kept between uses and grows when it must; what it held is then lost. For thread_local variables.
+class Scratch {
+ public:
+  std::byte* at_least(size_t bytes) {
+    if (size_ < bytes) {
+      memory_.reset();
+      memory_ = base::allocate(bytes);
+      size_ = bytes;
+    }
+    return memory_.get();
+  }
+  size_t size() const { return size_; }
+
+ private:
+  std::shared_ptr<std::byte> memory_;
+  size_t size_ = 0;
+};
+
 // A file mapped read-only for the life of the object.
 class MappedFile {
  public:

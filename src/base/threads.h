@@ -37,9 +37,48 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
   }
 }
 
+// What is left of one thread's range in parallel_stream: the thread takes pieces from the front, others halves from the
+// back.
+class alignas(64) StreamRange {
+ public:
+  void set(int64_t begin, int64_t end) { ends_.store(packed(begin, end), std::memory_order_relaxed); }
+  // False: nothing is left.
+  bool take_piece(int64_t piece, int64_t& begin, int64_t& end) {
+    uint64_t old = ends_.load(std::memory_order_relaxed);
+    int64_t last;
+    do {
+      if (!unpack(old, begin, last)) return false;
+      end = std::min(begin + piece, last);
+    } while (!ends_.compare_exchange_weak(old, packed(end, last), std::memory_order_relaxed));
+    return true;
+  }
+  // Half of it, in whole pieces, leaves as much or less.
+  bool take_rear_half(int64_t piece, int64_t& begin, int64_t& end) {
+    uint64_t old = ends_.load(std::memory_order_relaxed);
+    int64_t first;
+    do {
+      if (!unpack(old, first, end)) return false;
+      begin = first + (end - first) / 2 / piece * piece;
+    } while (!ends_.compare_exchange_weak(old, packed(first, begin), std::memory_order_relaxed));
+    return true;
+  }
+
+ private:
+  static uint64_t packed(int64_t begin, int64_t end) {
+    return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
+  }
+  static bool unpack(uint64_t ends, int64_t& begin, int64_t& end) {
+    begin = static_cast<int64_t>(ends >> 32);
+    end = static_cast<int64_t>(ends & 0xffffffff);
+    return begin < end;
+  }
+
+  std::atomic<uint64_t> ends_;  // begin in the upper half, end in the lower
+};
+
 // Like parallel_for, for work that streams through memory: body(begin, end, range_end) gets pieces of at most `piece`
-// (1 or more) elements. Each thread goes through its own range [.., range_end) from the front; one that is done takes the rear half
-// of what another has left. So a thread whose processor is busy elsewhere does not hold up the rest.
+// (1 or more) elements. Each thread goes through its own range [.., range_end) from the front; one that is done takes
+// the rear half of what another has left. So a thread whose processor is busy elsewhere does not hold up the rest.
 template <class Body>
 void parallel_stream(int64_t count, int64_t piece, const Body& body) {
   constexpr int kMostThreads = 64;
@@ -48,43 +87,20 @@ void parallel_stream(int64_t count, int64_t piece, const Body& body) {
     if (count > 0) body(int64_t{0}, count, count);
     return;
   }
-  struct alignas(64) Range {
-    std::atomic<uint64_t> ends;  // what is left: begin in the upper half, end in the lower
-    void set(int64_t begin, int64_t end) { ends.store(packed(begin, end), std::memory_order_relaxed); }
-    // Takes `piece` from the front, or half from the back; false: nothing is left.
-    bool take(int64_t piece, bool front, int64_t& begin, int64_t& end) {
-      uint64_t old = ends.load(std::memory_order_relaxed);
-      for (;;) {
-        begin = static_cast<int64_t>(old >> 32);
-        end = static_cast<int64_t>(old & 0xffffffff);
-        if (begin >= end) return false;
-        const int64_t half = (end - begin) / 2 / piece * piece;
-        const int64_t cut = front ? std::min(begin + piece, end) : begin + half;
-        if (!ends.compare_exchange_weak(old, front ? packed(cut, end) : packed(begin, cut),
-                                        std::memory_order_relaxed))
-          continue;
-        (front ? end : begin) = cut;
-        return true;
-      }
-    }
-    static uint64_t packed(int64_t begin, int64_t end) {
-      return static_cast<uint64_t>(begin) << 32 | static_cast<uint64_t>(end);
-    }
-  };
-  Range ranges[kMostThreads];
+  StreamRange ranges[kMostThreads];
   for (int t = 0; t < threads; ++t) ranges[t].set(count * t / threads, count * (t + 1) / threads);
 #pragma omp parallel num_threads(threads)
   {
     const int own = omp_get_thread_num();
     int64_t range_end = count * (own + 1) / threads, begin, end;
-    const auto take_half = [&] {
+    const auto take_from_another = [&] {
       for (int i = 1; i < threads; ++i)
-        if (ranges[(own + i) % threads].take(piece, false, begin, range_end)) return true;
+        if (ranges[(own + i) % threads].take_rear_half(piece, begin, range_end)) return true;
       return false;
     };
     for (;;) {
-      while (ranges[own].take(piece, true, begin, end)) body(begin, end, range_end);
-      if (!take_half()) break;
+      while (ranges[own].take_piece(piece, begin, end)) body(begin, end, range_end);
+      if (!take_from_another()) break;
       ranges[own].set(begin, range_end);
     }
   }

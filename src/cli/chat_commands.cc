@@ -124,11 +124,8 @@ void run_set(const std::string& rest, ChatState& state,
 
 void save(const std::string& path, const ChatState& state) {
   if (path.empty()) fail("/save: which file?");
-  const std::string text =
-      state.session.to_json().dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
-  formats::AtomicFile file(path);
-  file.write(text.data(), text.size());
-  file.commit();
+  const auto replace = nlohmann::json::error_handler_t::replace;
+  formats::write_text_file(path, state.session.to_json().dump(2, ' ', false, replace) + "\n");
 }
 
 void load(const std::string& path, ChatState& state) {

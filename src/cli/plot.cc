@@ -33,10 +33,7 @@ int run_plot(const Flags& flags, bool named) {
     else if (named)
       fail("{}: the log has no {}; it has {}", flags.folder, name, fmt::join(known, ", "));
   }
-  const std::string svg = train::curves_as_svg(flags.folder, "step", curves);
-  formats::AtomicFile file(flags.output);
-  file.write(svg.data(), svg.size());
-  file.commit();
+  formats::write_text_file(flags.output, train::curves_as_svg(flags.folder, "step", curves));
   return 0;
 }
 

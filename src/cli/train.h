@@ -20,6 +20,8 @@ void add_trainer_flags(CLI::App& verb, train::TrainerOptions& trainer, train::Ru
 
 // Throws CLI::ValidationError on options of optimisers that the chosen one has not.
 void check_optimizer_flags(const train::OptimizerOptions& options);
+// Throws CLI::ValidationError if one of these options was given: "<option>: <why>".
+void refuse_given(const std::vector<const CLI::Option*>& options, const char* why);
 // "f32", "f16" or "bf16".
 DType save_dtype(const std::string& name);
 
@@ -31,7 +33,6 @@ void print_progress(const train::RunProgress& progress, const char* unit);
 void note(const std::string& text);  // a line on stderr
 
 // Makes some steps and prints memory and the time of a step. Returns the exit code.
-int dry_run(train::Trainer& trainer, size_t model_bytes, size_t gradient_bytes,
-            size_t optimizer_bytes, int64_t steps, const char* unit);
+int dry_run(train::Trainer& trainer, const train::RunSizes& sizes, const char* unit);
 
 }  // namespace sumi::cli

@@ -57,10 +57,7 @@ void add_train_controlnet(CLI::App& train_verb, Run& run) {
       if (column->count() > 0 && !flags->options.loss.condition.empty())
         throw CLI::ValidationError("--make-condition", "not with --conditioning-image-column");
       if (!flags->options.nets.controlnet.empty())
-        for (const CLI::Option* option : {channel_order, widths})
-          if (option->count() > 0)
-            throw CLI::ValidationError(option->get_name(),
-                                       "is for a fresh net, not with --controlnet");
+        refuse_given({channel_order, widths}, "is for a fresh net, not with --controlnet");
       flags->options.nets.bgr = *order == "bgr";
       return run_picture_training(*flags);
     };

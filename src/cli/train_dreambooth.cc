@@ -14,14 +14,8 @@ int run_dreambooth(DreamboothFlags flags, const std::vector<const CLI::Option*>&
                    const std::vector<const CLI::Option*>& class_only) {
   train::PictureTrainingOptions& o = flags.options;
   o.nets.lora = flags.method == "lora";
-  if (!o.nets.lora)
-    for (const CLI::Option* option : lora_only)
-      if (option->count() > 0)
-        throw CLI::ValidationError(option->get_name(), "is for adapters, not for --method full");
-  if (o.class_prompt.empty())
-    for (const CLI::Option* option : class_only)
-      if (option->count() > 0)
-        throw CLI::ValidationError(option->get_name(), "is for --class-prompt");
+  if (!o.nets.lora) refuse_given(lora_only, "is for adapters, not for --method full");
+  if (o.class_prompt.empty()) refuse_given(class_only, "is for --class-prompt");
   flags.usual_rate = o.nets.lora ? 1e-4 : 5e-6;
   return run_picture_training(flags);
 }

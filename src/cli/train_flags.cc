@@ -40,13 +40,17 @@ void check_optimizer_flags(const train::OptimizerOptions& options) {
     throw CLI::ValidationError("--beta1", "adafactor has none");
 }
 
+void refuse_given(const std::vector<const CLI::Option*>& options, const char* why) {
+  for (const CLI::Option* option : options)
+    if (option->count() > 0) throw CLI::ValidationError(option->get_name(), why);
+}
+
 DType save_dtype(const std::string& name) {
   return name == "f32" ? DType::f32 : name == "f16" ? DType::f16 : DType::bf16;
 }
 
 // The first step, which also pays for what is set up once, is not timed.
-int dry_run(train::Trainer& trainer, size_t model_bytes, size_t gradient_bytes,
-            size_t optimizer_bytes, int64_t steps, const char* unit) {
+int dry_run(train::Trainer& trainer, const train::RunSizes& sizes, const char* unit) {
   trainer.run_step();
   const auto start = std::chrono::steady_clock::now();
   int64_t units = 0;
@@ -60,9 +64,10 @@ int dry_run(train::Trainer& trainer, size_t model_bytes, size_t gradient_bytes,
       "model      {:8.1f} MB\ngradients  {:8.1f} MB\noptimiser  {:8.1f} MB\n"
       "largest    {:8.1f} MB so far, everything included\n"
       "step       {:8.2f} s ({:.4g} {}/s); {} steps: {:.0f} s\n",
-      megabytes(model_bytes), megabytes(gradient_bytes), megabytes(optimizer_bytes),
-      megabytes(base::peak_memory_bytes()), seconds, static_cast<double>(units) / seconds / done,
-      unit, steps, seconds * static_cast<double>(steps)));
+      megabytes(sizes.model_bytes), megabytes(sizes.gradient_bytes),
+      megabytes(sizes.optimizer_bytes), megabytes(base::peak_memory_bytes()), seconds,
+      static_cast<double>(units) / seconds / done, unit, sizes.steps,
+      seconds * static_cast<double>(sizes.steps)));
   return 0;
 }
 

@@ -41,10 +41,7 @@ int run_picture_training(PictureFlags flags) {
     train::PictureTraining training(o, flags.dry_run, opening, stop);
     encoding.reset();
     describe(training.sizes());
-    const train::PictureTrainingSizes& s = training.sizes();
-    if (flags.dry_run)
-      return dry_run(training.trainer(), s.model_bytes, s.gradient_bytes, s.optimizer_bytes,
-                     s.steps, "pictures");
+    if (flags.dry_run) return dry_run(training.trainer(), training.sizes(), "pictures");
     train::RunHooks hooks;
     hooks.progress = [](const train::RunProgress& p) { print_progress(p, "pictures"); };
     hooks.evaluated = [](int64_t step, double loss) {

@@ -33,10 +33,7 @@ void print_sample(int64_t step, const train::Sample& sample) {
 
 int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only) {
   train::TextTrainingOptions& o = flags.options;
-  if (o.method == "full")
-    for (const CLI::Option* option : lora_only)
-      if (option->count() > 0)
-        throw CLI::ValidationError(option->get_name(), "is for adapters, not for --method full");
+  if (o.method == "full") refuse_given(lora_only, "is for adapters, not for --method full");
   if (o.method != "full" && flags.save_dtype != "f32")
     throw CLI::ValidationError("--save-dtype", "is for --method full");
   check_optimizer_flags(o.trainer.optimizer);
@@ -52,10 +49,7 @@ int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only
   train::TextTraining training(o, [&](double fraction) { progress->update(fraction); });
   progress.reset();
   describe(training.sizes());
-  const train::TextTrainingSizes& s = training.sizes();
-  if (flags.dry_run)
-    return dry_run(training.trainer(), s.model_bytes, s.gradient_bytes, s.optimizer_bytes, s.steps,
-                   "tokens");
+  if (flags.dry_run) return dry_run(training.trainer(), training.sizes(), "tokens");
 
   const std::atomic<bool>& stop = stop_on_signals();
   train::RunHooks hooks;

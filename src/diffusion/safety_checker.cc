@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "formats/image_resize.h"
+#include "nn/float_rows.h"
 #include "tensor/autograd.h"
 
 namespace sumi::diffusion {
@@ -37,19 +38,6 @@ models::ClipVisionSpec vision_spec(const Config& config) {
   for (const char* part : {"vision_config", "vision_config_dict"})
     if (config.has(part)) fields.update(config.get_object(part).json());
   return models::clip_vision_spec(Config(fields, config.file() + ": vision_config"));
-}
-
-Tensor unit_rows(const Tensor& x) {
-  Tensor y = x.clone();
-  const int64_t width = x.size(1);
-  for (int64_t r = 0; r < x.size(0); ++r) {
-    float* row = y.f32() + r * width;
-    double squares = 0;
-    for (int64_t i = 0; i < width; ++i) squares += static_cast<double>(row[i]) * row[i];
-    const auto scale = static_cast<float>(1 / std::max(std::sqrt(squares), 1e-12));
-    for (int64_t i = 0; i < width; ++i) row[i] *= scale;
-  }
-  return y;
 }
 
 // cos(embedding, concept) - threshold + adjustment, to three decimals.
@@ -145,7 +133,7 @@ SafetyChecker::SafetyChecker(const Config& config, const formats::TensorSource& 
       fail("{}: tensor {}_weights: expected one axis, found shape {}", source.describe(), name,
            tensor::shape_string(stored.shape()));
     thresholds = loader.values(named(name + "_weights"), {count});
-    rows = unit_rows(loader.values(named(name), {count, width}));
+    rows = nn::unit_rows(loader.values(named(name), {count, width}));
   };
   table("concept_embeds", concepts_, concept_thresholds_);
   table("special_care_embeds", special_, special_thresholds_);
@@ -157,7 +145,7 @@ SafetyChecker::SafetyChecker(const Config& config, const formats::TensorSource& 
 SafetyChecker::Verdict SafetyChecker::check(const formats::Image& picture) const {
   const tensor::NoGrad no_grad;
   const Tensor embedding =
-      unit_rows(projection_(vision_[0].pooled(prepared(picture, preprocessing_))));
+      nn::unit_rows(projection_(vision_[0].pooled(prepared(picture, preprocessing_))));
   Verdict verdict;
   // A concept of the first list lowers the threshold of those that come after it by 0.01.
   double adjustment = 0;

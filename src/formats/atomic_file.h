@@ -27,6 +27,7 @@ class AtomicFile {
   uint64_t written_ = 0;
 };
 
+// The whole of a file, through an AtomicFile.
 void write_text_file(const std::string& path, const std::string& text);
 
 }  // namespace sumi::formats

@@ -33,26 +33,13 @@ int64_t element_bytes(LaneType type) {
   return 0;
 }
 
-// Memory that a thread keeps between calls.
-class Scratch {
- public:
-  float* at_least(int64_t floats) {
-    if (size_ < floats) {
-      memory_.reset();
-      memory_ = base::allocate(static_cast<size_t>(floats) * sizeof(float));
-      size_ = floats;
-    }
-    return reinterpret_cast<float*>(memory_.get());
-  }
-
- private:
-  std::shared_ptr<std::byte> memory_;
-  int64_t size_ = 0;
-};
+float* floats_of(base::Scratch& scratch, int64_t count) {
+  return reinterpret_cast<float*>(scratch.at_least(static_cast<size_t>(count) * sizeof(float)));
+}
 
 float* thread_scratch(int64_t floats) {
-  thread_local Scratch scratch;
-  return scratch.at_least(floats);
+  thread_local base::Scratch scratch;
+  return floats_of(scratch, floats);
 }
 
 int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
@@ -134,8 +121,8 @@ void lane_convolution(const float* x, int64_t batch, int64_t height, int64_t wid
   const int64_t most = std::clamp<int64_t>(
       kTransformedBytes / (block_floats * static_cast<int64_t>(sizeof(float))), 1,
       blocks_of(tiles, kTiles));
-  thread_local Scratch pieces;
-  float* transformed = pieces.at_least(most * block_floats);
+  thread_local base::Scratch pieces;
+  float* transformed = floats_of(pieces, most * block_floats);
   for (int64_t piece = 0; piece < tiles; piece += most * kTiles) {
     const int64_t blocks = blocks_of(std::min(tiles - piece, most * kTiles), kTiles);
     const auto count = [&](int64_t block) { return std::min(kTiles, tiles - piece - block * kTiles); };

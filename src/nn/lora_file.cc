@@ -109,10 +109,7 @@ void write_lora(const std::string& folder, const LoraConfig& config,
       {"init_lora_weights", true},
       {"inference_mode", true}};
   if (!tokens.empty()) json["trainable_token_indices"] = token_ids;
-  const std::string text = json.dump(2) + "\n";
-  formats::AtomicFile file(folder + kConfigFile);
-  file.write(text.data(), text.size());
-  file.commit();
+  formats::write_text_file(folder + kConfigFile, json.dump(2) + "\n");
 }
 
 LoraFile::LoraFile(const std::string& folder) : folder_(folder) {

@@ -318,7 +318,6 @@ Tensor WeightLoader::as_kept(const Tensor& weight) const {
 }
 
 TokenRows WeightLoader::token_rows(const WeightName& name, const Tensor& table) const {
-  if (!options_.token_rows) return {};
   TokenRows added = options_.token_rows(name.parameter, table);
   if (added.defined() && (added.begin < 0 || added.begin > table.size(0) || added.rows.dim() != 2 ||
                           added.rows.size(1) != table.size(1)))
@@ -329,6 +328,7 @@ TokenRows WeightLoader::token_rows(const WeightName& name, const Tensor& table) 
 }
 
 Embedding WeightLoader::token_embedding(const WeightName& name, int64_t rows, int64_t columns) {
+  if (!options_.token_rows) return embedding(name, rows, columns);
   const Tensor stored = matrix(name, rows, columns);
   TokenRows added = token_rows(name, stored);
   if (!added.defined()) return embedding(name, rows, columns);
@@ -343,6 +343,7 @@ Embedding WeightLoader::token_embedding(const WeightName& name, int64_t rows, in
 }
 
 Linear WeightLoader::head(const WeightName& name, int64_t n, int64_t k, bool bias) {
+  if (!options_.token_rows) return linear({name}, {n}, k, bias);
   const Tensor stored = matrix(name, n, k);
   const TokenRows added = token_rows(name, stored);
   if (!added.defined()) return linear({name}, {n}, k, bias);

@@ -44,14 +44,8 @@ constexpr int64_t kPieceBytes = 64 << 10;  // a few microseconds of reading
 
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
-  thread_local std::shared_ptr<std::byte> memory;
-  thread_local size_t size = 0;
-  if (size < bytes) {
-    memory.reset();
-    size = bytes + bytes / 2;
-    memory = base::allocate(size);
-  }
-  return memory.get();
+  thread_local base::Scratch memory;
+  return memory.at_least(memory.size() < bytes ? bytes + bytes / 2 : bytes);
 }
 
 // The same for the offsets of zero points: one array per zero point that occurs.

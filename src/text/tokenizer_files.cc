@@ -14,12 +14,6 @@ namespace {
 
 using OrderedJson = nlohmann::ordered_json;
 
-void write_file(const std::string& path, const std::string& bytes) {
-  formats::AtomicFile file(path);
-  file.write(bytes.data(), bytes.size());
-  file.commit();
-}
-
 TokenKind kind_of(const std::vector<int64_t>& kinds, size_t id) {
   return id < kinds.size() ? static_cast<TokenKind>(kinds[id]) : TokenKind::normal;
 }
@@ -98,7 +92,7 @@ void write_byte_level(const formats::GgufFile& file, const Tokenizer& tokenizer,
                        {"ignore_merges", pre.ignore_merges},
                        {"vocab", vocab},
                        {"merges", merges}}}};
-  write_file(folder + "/tokenizer.json", json.dump(1) + "\n");
+  formats::write_text_file(folder + "/tokenizer.json", json.dump(1) + "\n");
 }
 
 // Fields of a protocol buffer's message (sentencepiece_model.proto gives the numbers).
@@ -160,7 +154,7 @@ void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokeniz
   normalizer.integer(3, file.get_bool("tokenizer.ggml.add_space_prefix", true));
   normalizer.integer(4, false).integer(5, true);
   model.bytes(2, trainer.text()).bytes(3, normalizer.text());
-  write_file(folder + "/tokenizer.model", model.text());
+  formats::write_text_file(folder + "/tokenizer.model", model.text());
 }
 
 }  // namespace
@@ -198,7 +192,7 @@ void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& token
                         static_cast<TokenKind>(kinds[id]));
   }
   if (!tokenizer.chat_template.empty()) config["chat_template"] = tokenizer.chat_template;
-  write_file(folder + "/tokenizer_config.json", config.dump(1) + "\n");
+  formats::write_text_file(folder + "/tokenizer_config.json", config.dump(1) + "\n");
 }
 
 }  // namespace sumi::text

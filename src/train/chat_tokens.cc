@@ -20,12 +20,6 @@ constexpr const char* kTemplate =
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n"
     "{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
-void write(const std::string& path, const std::string& text) {
-  formats::AtomicFile file(path);
-  file.write(text.data(), text.size());
-  file.commit();
-}
-
 // Changes an object in a file; one that is missing begins empty if `make`.
 template <class Change>
 void change_file(const std::string& path, bool make, const Change& change) {
@@ -35,7 +29,7 @@ void change_file(const std::string& path, bool make, const Change& change) {
   else if (!make)
     return;
   change(object);
-  write(path, object.dump(2) + "\n");
+  formats::write_text_file(path, object.dump(2) + "\n");
 }
 
 }  // namespace
@@ -72,7 +66,7 @@ ChatTokens write_chatml_tokenizer(const std::string& source, const std::string& 
   change_file(folder + "/special_tokens_map.json", false,
               [](Json& object) { object["eos_token"] = kEnd; });
   if (formats::file_exists(folder + "/chat_template.jinja"))
-    write(folder + "/chat_template.jinja", kTemplate);
+    formats::write_text_file(folder + "/chat_template.jinja", kTemplate);
   const auto now = text::open_tokenizer(folder);
   // Both the new end of a turn and what ended a text before.
   change_file(folder + "/generation_config.json", true, [&](Json& object) {

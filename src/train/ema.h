@@ -32,4 +32,20 @@ class Ema {
   int64_t updates_ = 0;
 };
 
+// While it lives, the parameters have their averages; nothing happens without an Ema (null).
+class AveragedWeights {
+ public:
+  explicit AveragedWeights(Ema* ema) : ema_(ema) {
+    if (ema_) ema_->swap();
+  }
+  ~AveragedWeights() {
+    if (ema_) ema_->swap();
+  }
+  AveragedWeights(const AveragedWeights&) = delete;
+  AveragedWeights& operator=(const AveragedWeights&) = delete;
+
+ private:
+  Ema* ema_;
+};
+
 }  // namespace sumi::train

@@ -37,6 +37,10 @@ Tensor initial_a(int64_t rank, int64_t k, LoraInit init, uint64_t seed) {
 
 }  // namespace
 
+nlohmann::json lora_identity(const nn::LoraConfig& config) {
+  return {{"rank", config.rank}, {"alpha", config.alpha}, {"dropout", config.dropout}};
+}
+
 TrainableLora::TrainableLora(nn::LoraConfig config, LoraInit init, uint64_t seed)
     : config_(std::move(config)), init_(init), seed_(seed) {
   if (config_.rank < 1) fail("LoRA rank: expected 1 or more, found {}", config_.rank);

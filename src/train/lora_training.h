@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,9 @@ enum class LoraInit {
 
 // The target "all-linear" stands for every linear layer but the head.
 inline constexpr const char* kAllLinear = "all-linear";
+
+// The settings that a run that goes on must share with the one that began.
+nlohmann::json lora_identity(const nn::LoraConfig& config);
 
 class TrainableLora {
  public:

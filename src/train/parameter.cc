@@ -29,6 +29,12 @@ double sum_of_squares(const Tensor& x) {
 
 }  // namespace
 
+int64_t count_weights(const std::vector<Parameter>& parameters) {
+  int64_t total = 0;
+  for (const Parameter& parameter : parameters) total += parameter.value.numel();
+  return total;
+}
+
 double gradient_norm(const std::vector<Parameter>& parameters) {
   double total = 0;
   for (const Parameter& parameter : parameters)

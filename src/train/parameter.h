@@ -14,6 +14,9 @@ struct Parameter {
   bool decays = true;  // weight decay applies (not to norms and biases, by custom)
 };
 
+// Numbers in all of them.
+int64_t count_weights(const std::vector<Parameter>& parameters);
+
 // Norm of all gradients together. Parameters without a gradient count as zero.
 double gradient_norm(const std::vector<Parameter>& parameters);
 

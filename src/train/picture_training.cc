@@ -38,10 +38,7 @@ std::string class_folder(const PictureTrainingOptions& o) {
 }  // namespace
 
 void check_picture_training(const PictureTrainingOptions& o) {
-  if (o.run.folder.empty()) fail("no output folder is given");
   if (o.resolution < 0) fail("resolution: expected 1 or more, found {}", o.resolution);
-  if (o.steps < 0) fail("steps: expected 0 or more, found {}", o.steps);
-  if (!(o.epochs > 0)) fail("epochs: expected more than 0, found {}", o.epochs);
   check_range("proportion of empty prompts", o.loss.empty_prompts, 0, 1);
   check_range("SNR gamma", o.loss.snr_gamma, 0, 1000);
   check_range("noise offset", o.loss.noise_offset, 0, 1);
@@ -60,10 +57,7 @@ void check_picture_training(const PictureTrainingOptions& o) {
   if (o.loss.random_crop && o.cache)
     fail("random crops cannot be encoded in advance: choose them or the cache");
   if (o.run.folder == o.model) fail("{}: is the model itself; give another folder", o.model);
-  TrainerOptions trainer = o.trainer;
-  trainer.schedule.total_steps = std::max<int64_t>(1, o.steps);
-  trainer.schedule.warmup_steps = 0;
-  check_trainer_options(trainer);
+  check_run(o.run, o.trainer, o.steps, o.epochs);
 }
 
 PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
@@ -109,8 +103,7 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
                                                std::nullopt, plain, nets_->clocks());
   }
   std::vector<Parameter> parameters = nets_->parameters();
-  for (const Parameter& parameter : parameters)
-    sizes_.trained_weights += parameter.value.numel();
+  sizes_.trained_weights = count_weights(parameters);
   TrainerOptions& trainer = o.trainer;
   trainer.schedule.total_steps =
       o.steps > 0 ? o.steps : steps_for_epochs(o.epochs, task_->size(), trainer);
@@ -210,19 +203,14 @@ nlohmann::json PictureTraining::identity() const {
     identity["classes"] = features_->set(*class_set_).fingerprint(false);
     identity["prior_weight"] = o.loss.prior_weight;
   }
-  if (o.nets.lora) {
-    identity["rank"] = o.nets.lora_config.rank;
-    identity["alpha"] = o.nets.lora_config.alpha;
-    identity["dropout"] = o.nets.lora_config.dropout;
-  }
+  if (o.nets.lora) identity.update(lora_identity(o.nets.lora_config));
   return identity;
 }
 
 void PictureTraining::write_result() {
   check_disk_space(options_.run.folder, sizes_.gradient_bytes);
-  if (trainer_->ema()) trainer_->ema()->swap();
+  const AveragedWeights averaged(trainer_->ema());
   nets_->save(options_.run.folder, options_.save_dtype);
-  if (trainer_->ema()) trainer_->ema()->swap();
 }
 
 bool PictureTraining::run(RunHooks hooks,
@@ -233,13 +221,12 @@ bool PictureTraining::run(RunHooks hooks,
     hooks.evaluate = [&] { return mean_loss(*eval_task_, options_.trainer.batch_size, cancel); };
   if (options_.samples > 0)
     hooks.sample = [&](int64_t step) {
-      if (trainer_->ema()) trainer_->ema()->swap();
+      const AveragedWeights averaged(trainer_->ema());
       try {
         const std::string path = write_samples(step, cancel);
         if (sampled) sampled(path);
       } catch (const Cancelled&) {  // the run ends, and saves
       }
-      if (trainer_->ema()) trainer_->ema()->swap();
     };
   const bool finished = train::run(*trainer_, options_.run, identity(), hooks, cancel);
   if (finished) write_result();

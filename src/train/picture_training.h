@@ -40,9 +40,8 @@ struct PictureTrainingOptions {
 // Throws Error naming options that are out of range or contradict each other. Nothing is opened.
 void check_picture_training(const PictureTrainingOptions& options);
 
-struct PictureTrainingSizes {
-  int64_t pictures = 0, class_pictures = 0, eval_pictures = 0, steps = 0, trained_weights = 0;
-  size_t model_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;
+struct PictureTrainingSizes : RunSizes {
+  int64_t pictures = 0, class_pictures = 0, eval_pictures = 0;
 };
 
 struct PictureTrainingHooks {

@@ -1,5 +1,6 @@
 #include "train/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 
@@ -37,6 +38,16 @@ double mean_loss(Task& task, int64_t batch_size, const std::atomic<bool>& cancel
   return weight > 0 ? sum / weight : std::nan("");
 }
 
+void check_run(const RunOptions& run, const TrainerOptions& trainer, int64_t steps, double epochs) {
+  if (run.folder.empty()) fail("no output folder is given");
+  if (steps < 0) fail("steps: expected 0 or more, found {}", steps);
+  if (!(epochs > 0)) fail("epochs: expected more than 0, found {}", epochs);
+  TrainerOptions known = trainer;
+  known.schedule.total_steps = std::max<int64_t>(1, steps);
+  known.schedule.warmup_steps = 0;
+  check_trainer_options(known);
+}
+
 bool run(Trainer& trainer, const RunOptions& options, const nlohmann::json& identity,
          const RunHooks& hooks, const std::atomic<bool>& cancel) {
   Checkpoints checkpoints(options.folder, options.keep);
@@ -58,9 +69,10 @@ bool run(Trainer& trainer, const RunOptions& options, const nlohmann::json& iden
   };
   const auto evaluate = [&] {
     if (!hooks.evaluate) return;
-    if (trainer.ema()) trainer.ema()->swap();
-    const double loss = hooks.evaluate();
-    if (trainer.ema()) trainer.ema()->swap();
+    const double loss = [&] {
+      const AveragedWeights averaged(trainer.ema());
+      return hooks.evaluate();
+    }();
     if (cancel) return;
     std::vector<std::pair<std::string, double>> numbers = {{"eval_loss", loss}};
     if (hooks.is_likelihood) numbers.emplace_back("eval_perplexity", std::exp(loss));

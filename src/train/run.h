@@ -17,6 +17,15 @@ struct RunOptions {
   bool resume = false;                       // from the last checkpoint in the folder
 };
 
+// Throws Error naming what is out of range. steps 0: from epochs, when the data are known.
+void check_run(const RunOptions& run, const TrainerOptions& trainer, int64_t steps, double epochs);
+
+// What a run is going to do and to need, known before its first step.
+struct RunSizes {
+  int64_t steps = 0, trained_weights = 0;
+  size_t model_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;
+};
+
 struct RunProgress {
   StepReport report;  // loss: mean since the last progress
   int64_t total_steps = 0;

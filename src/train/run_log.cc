@@ -39,9 +39,7 @@ RunLog::RunLog(const std::string& folder, int64_t step) : path_(folder + kFile),
     for_lines(path_, [&](const std::string& line, int64_t at, const nlohmann::json&) {
       if (at <= step) kept += line + "\n";
     });
-  formats::AtomicFile file(path_);
-  file.write(kept.data(), kept.size());
-  file.commit();
+  formats::write_text_file(path_, kept);
 }
 
 void RunLog::write(int64_t step, const std::vector<std::pair<std::string, double>>& numbers) {

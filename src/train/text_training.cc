@@ -38,12 +38,6 @@ void split(std::vector<TextRow>& rows, double share, uint64_t seed,
   rows = std::move(kept);
 }
 
-int64_t count_weights(const std::vector<Parameter>& parameters) {
-  int64_t total = 0;
-  for (const Parameter& parameter : parameters) total += parameter.value.numel();
-  return total;
-}
-
 }  // namespace
 
 void check_text_training(const TextTrainingOptions& o) {
@@ -60,15 +54,9 @@ void check_text_training(const TextTrainingOptions& o) {
   if (o.max_length < 2) fail("maximal length: expected 2 tokens or more, found {}", o.max_length);
   if (o.tokens_at_once < 0)
     fail("tokens at once: expected 0 or more, found {}", o.tokens_at_once);
-  if (o.steps < 0) fail("steps: expected 0 or more, found {}", o.steps);
-  if (!(o.epochs > 0)) fail("epochs: expected more than 0, found {}", o.epochs);
   if (!(o.warmup_ratio >= 0 && o.warmup_ratio <= 1))
     fail("warm-up ratio: expected 0 to 1, found {}", o.warmup_ratio);
-  if (o.run.folder.empty()) fail("no output folder is given");
-  TrainerOptions trainer = o.trainer;
-  trainer.schedule.total_steps = std::max<int64_t>(1, o.steps);
-  trainer.schedule.warmup_steps = 0;
-  check_trainer_options(trainer);
+  check_run(o.run, o.trainer, o.steps, o.epochs);
 }
 
 TextTraining::TextTraining(TextTrainingOptions options,
@@ -248,16 +236,12 @@ nlohmann::json TextTraining::identity() const {
                    {"packing", options_.packing},
                    {"tokens_at_once", options_.tokens_at_once},
                    {"weights", sizes_.trained_weights}});
-  if (lora_) {
-    identity["rank"] = options_.lora.rank;
-    identity["alpha"] = options_.lora.alpha;
-    identity["dropout"] = options_.lora.dropout;
-  }
+  if (lora_) identity.update(lora_identity(options_.lora));
   return identity;
 }
 
 void TextTraining::write_result() {
-  if (trainer_->ema()) trainer_->ema()->swap();
+  const AveragedWeights averaged(trainer_->ema());
   const std::string& folder = options_.run.folder;
   if (lora_) {
     lora_->save(folder, tokens_ ? tokens_->modules()
@@ -267,7 +251,6 @@ void TextTraining::write_result() {
     models::write_model_folder(*files_.model, files_.path, folder, options_.save_dtype);
   }
   if (!options_.chat_template.empty()) write_chatml_tokenizer(files_.path, folder);
-  if (trainer_->ema()) trainer_->ema()->swap();
 }
 
 bool TextTraining::run(RunHooks hooks, const std::function<void(int64_t, const Sample&)>& on_sample,

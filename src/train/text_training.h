@@ -40,10 +40,8 @@ struct TextTrainingOptions {
 // Throws Error naming options that are out of range or contradict each other. Nothing is opened.
 void check_text_training(const TextTrainingOptions& options);
 
-struct TextTrainingSizes {
-  int64_t texts = 0, eval_texts = 0, tokens = 0, targets = 0, left_out = 0, steps = 0;
-  int64_t trained_weights = 0;
-  size_t model_bytes = 0, gradient_bytes = 0, optimizer_bytes = 0;
+struct TextTrainingSizes : RunSizes {
+  int64_t texts = 0, eval_texts = 0, tokens = 0, targets = 0, left_out = 0;
 };
 
 struct Sample {

@@ -7,12 +7,15 @@
 #include "diffusion/single_file/configs.h"
 #include "diffusion/single_file/names.h"
 #include "formats/json.h"
+#include "formats/temporary.h"
 #include "models/diffusion/autoencoder_kl.h"
 #include "models/diffusion/unet_config.h"
 #include "models/encoders/clip.h"
 
 namespace sumi::diffusion {
 namespace {
+
+using formats::error_of;
 
 const nlohmann::json& shapes() {
   static const nlohmann::json all =
@@ -40,15 +43,6 @@ class Shapes : public formats::TensorSource {
 void expect_config(const nlohmann::json& found, const nlohmann::json& expected) {
   for (const auto& [key, value] : expected.items())
     EXPECT_EQ(found.value(key, nlohmann::json()), value) << key;
-}
-
-std::string error_of(const std::function<void()>& call) {
-  try {
-    call();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(SingleFile, ConfigurationsAreThoseThatDiffusersDerives) {

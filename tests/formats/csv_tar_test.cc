@@ -2,26 +2,17 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
-#include <functional>
 
 #include "base/error.h"
 #include "cli/command.h"
 #include "formats/csv.h"
 #include "formats/tar_file.h"
+#include "formats/temporary.h"
 
 namespace sumi::formats {
 namespace {
 
 using Rows = std::vector<std::vector<std::string>>;
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 TEST(Csv, QuotesAndLineEnds) {
   EXPECT_EQ(parse_csv("a,b\n1,2\n", "t"), (Rows{{"a", "b"}, {"1", "2"}}));

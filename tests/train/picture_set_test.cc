@@ -4,25 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <functional>
 
 #include "base/error.h"
 #include "cli/command.h"
+#include "formats/temporary.h"
 #include "train/picture_crop.h"
 
 namespace sumi::train {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
+using formats::error_of;
 
 formats::Image image_of(uint8_t value, int width = 4, int height = 4) {
   formats::Image image(width, height, 3);

@@ -344,10 +344,15 @@ def main():
     save_file(cases.expected, OUT / "expected.safetensors")
 
 
-if __name__ == "__main__":
+def run(script, folder):
+    """Runs a script's main() as all of them are run, and prints how much it wrote."""
     warnings.filterwarnings("ignore")
     transformers.logging.set_verbosity_error()
     diffusers.logging.set_verbosity_error()
     torch.set_num_threads(1)
-    main()
-    print(sum(f.stat().st_size for f in OUT.rglob("*") if f.is_file() and not f.is_symlink()), "bytes")
+    script()
+    print(sum(f.stat().st_size for f in folder.rglob("*") if f.is_file() and not f.is_symlink()), "bytes")
+
+
+if __name__ == "__main__":
+    run(main, OUT)

@@ -10,7 +10,6 @@ cases.json and expected.safetensors are as in tests/data/pipelines. Usage: pytho
 import json
 import os
 import shutil
-import warnings
 
 import diffusers
 import torch
@@ -276,9 +275,4 @@ def main():
 
 
 if __name__ == "__main__":
-    warnings.filterwarnings("ignore")
-    transformers.logging.set_verbosity_error()
-    diffusers.logging.set_verbosity_error()
-    torch.set_num_threads(1)
-    main()
-    print(sum(f.stat().st_size for f in OUT.rglob("*") if f.is_file() and not f.is_symlink()), "bytes")
+    base.run(main, OUT)

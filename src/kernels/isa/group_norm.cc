@@ -27,11 +27,6 @@ inline void for_channels(int64_t channels, const Body& body) {
   }
 }
 
-inline Vec sigmoid(Vec x) {
-  const Vec one = Vec::set1(1);
-  return one / (one + exp(Vec::zero() - x));
-}
-
 // dy * d silu(z) / dz = dy s (1 + z (1 - s)) with s = sigmoid(z).
 inline Vec through_silu(Vec dy, Vec z) {
   const Vec one = Vec::set1(1), s = sigmoid(z);

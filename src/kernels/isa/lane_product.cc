@@ -36,11 +36,6 @@ struct Stored {
   }
 };
 
-inline Vec sigmoid(Vec x) {
-  const Vec one = Vec::set1(1);
-  return one / (one + exp(Vec::zero() - x));
-}
-
 // to [kRows, 64] = (add ? to : 0) + sum over p < depth, rising, of x[r * x_row + p] w[p, 64].
 template <int kRows>
 inline void rows_of(const float* x, int64_t x_row, int64_t depth, const float* w, bool add, float* to) {

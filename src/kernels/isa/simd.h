@@ -175,4 +175,9 @@ inline Vec exp(Vec x) {
   return p * exp2_integral(n);
 }
 
+inline Vec sigmoid(Vec x) {
+  const Vec one = Vec::set1(1);
+  return one / (one + exp(Vec::zero() - x));
+}
+
 }  // namespace sumi::kernels::SUMI_ISA

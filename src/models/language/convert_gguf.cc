@@ -41,13 +41,6 @@ const char* torch_name(DType dtype) {
   return dtype == DType::f32 ? "float32" : dtype == DType::bf16 ? "bfloat16" : "float16";
 }
 
-void write_json(const std::string& path, const nlohmann::ordered_json& json) {
-  const std::string text = json.dump(2) + "\n";
-  formats::AtomicFile file(path);
-  file.write(text.data(), text.size());
-  file.commit();
-}
-
 }  // namespace
 
 ConvertReport recode_gguf(const std::string& path, const std::string& out,
@@ -135,7 +128,7 @@ ConvertReport gguf_to_folder(const std::string& path, const std::string& out,
     text::write_tokenizer_files(file, *tokenizer, unfinished.path());
     text::check_same_tokenizer(*tokenizer, *text::open_tokenizer(unfinished.path()), path);
   }
-  write_json(unfinished.path() + "/config.json", config.json);
+  formats::write_text_file(unfinished.path() + "/config.json", config.json.dump(2) + "\n");
   formats::write_safetensors(unfinished.path() + "/model.safetensors", tensors,
                              {{"format", "pt"}});
   const formats::SafetensorsFile written(unfinished.path() + "/model.safetensors");

@@ -60,10 +60,7 @@ void write_model_folder(const LanguageModel& model, const std::string& source,
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(dtype);
   const char* rows = config.contains("padded_vocab_size") ? "padded_vocab_size" : "vocab_size";
   if (config.contains(rows)) config[rows] = model.vocab_size();
-  const std::string text = config.dump(2) + "\n";
-  formats::AtomicFile file(folder + "/config.json");
-  file.write(text.data(), text.size());
-  file.commit();
+  formats::write_text_file(folder + "/config.json", config.dump(2) + "\n");
 }
 
 void merge_adapter(const std::string& model, const std::string& adapter, const std::string& folder,
