@@ -10,6 +10,9 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#endif
 #endif
 
 namespace sumi::base {
@@ -21,6 +24,7 @@ const char* isa_name(Isa isa) {
     case Isa::avx512: return "avx512";
     case Isa::avx512_vnni: return "avx512_vnni";
     case Isa::avx512_bf16: return "avx512_bf16";
+    case Isa::avx512_amx: return "avx512_amx";
   }
   return "?";
 }
@@ -36,9 +40,21 @@ uint64_t saved_register_state() {
 
 bool bit(uint32_t word, int n) { return (word >> n) & 1; }
 
+// Asks Linux for the tiles' registers (Documentation/arch/x86/xstate.rst); threads started later have them, too.
+bool allowed_tiles() {
+#if defined(__linux__)
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
-Isa detect_isa() {
+namespace {
+
+Isa find_isa() {
   uint32_t a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d)) return Isa::scalar;
   const bool fma = bit(c, 12), osxsave = bit(c, 27), f16c = bit(c, 29);
@@ -51,10 +67,19 @@ Isa detect_isa() {
   const bool avx512 = bit(b, 16) && bit(b, 17) && bit(b, 30) && bit(b, 31);  // F, DQ, BW, VL
   if (!avx512 || (saved & 0xe6) != 0xe6) return Isa::avx2;  // opmask and both ZMM halves
   const bool vnni = bit(c, 11);
+  const bool amx = bit(d, 22) && bit(d, 24) && bit(d, 25) && (saved & 0x60000) == 0x60000;  // bf16, tiles, int8
   const bool has_subleaf = __get_cpuid_count(7, 1, &a, &b, &c, &d);
   const bool bf16 = has_subleaf && bit(a, 5);
   if (!vnni) return Isa::avx512;
-  return bf16 ? Isa::avx512_bf16 : Isa::avx512_vnni;
+  if (!bf16) return Isa::avx512_vnni;
+  return amx && allowed_tiles() ? Isa::avx512_amx : Isa::avx512_bf16;
+}
+
+}  // namespace
+
+Isa detect_isa() {
+  static const Isa isa = find_isa();
+  return isa;
 }
 #else
 Isa detect_isa() { return Isa::scalar; }
@@ -71,14 +96,14 @@ Isa active_isa() {
     const Isa best = detect_isa();
     const char* forced = std::getenv("SUMI_ISA");
     if (!forced || !*forced) return best;
-    for (int i = 0; i <= static_cast<int>(Isa::avx512_bf16); ++i) {
+    for (int i = 0; i <= static_cast<int>(kBestIsa); ++i) {
       const Isa level = static_cast<Isa>(i);
       if (isa_name(level) != std::string(forced)) continue;
       if (level > best)
         fail("SUMI_ISA={}: this machine runs at most {}", forced, isa_name(best));
       return level;
     }
-    fail("SUMI_ISA={}: expected scalar, avx2, avx512, avx512_vnni or avx512_bf16", forced);
+    fail("SUMI_ISA={}: expected scalar, avx2, avx512, avx512_vnni, avx512_bf16 or avx512_amx", forced);
   }();
   return isa;
 }

@@ -11,12 +11,15 @@ namespace sumi::base {
 //   avx2          AVX2, FMA and F16C
 //   avx512        AVX-512 F, BW, DQ, VL
 //   avx512_vnni   and AVX-512 VNNI (Cascade Lake, Ice Lake)
-//   avx512_bf16   and AVX-512 BF16 (Cooper Lake, Sapphire Rapids, Zen 4)
-enum class Isa { scalar, avx2, avx512, avx512_vnni, avx512_bf16 };
+//   avx512_bf16   and AVX-512 BF16 (Cooper Lake, Zen 4)
+//   avx512_amx    and AMX tiles of int8 and bf16 (Sapphire Rapids)
+enum class Isa { scalar, avx2, avx512, avx512_vnni, avx512_bf16, avx512_amx };
+inline constexpr Isa kBestIsa = Isa::avx512_amx;
 
 const char* isa_name(Isa isa);
 
-// The best level this machine runs: CPUID for the processor, XGETBV for the registers the system saves.
+// The best level this machine runs: CPUID for the processor, XGETBV for the registers the system saves. Linux lets a
+// process use tiles only after it has asked (arch_prctl): the first call does.
 Isa detect_isa();
 
 // detect_isa(), or the level named by the environment variable SUMI_ISA. Throws Error if that names

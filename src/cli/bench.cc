@@ -44,16 +44,23 @@ int bench_limits(const Flags& flags) {
                 {"threads", base::num_threads()},
                 {"read_bytes_per_second", limits.read_bytes_per_second},
                 {"int8_products_per_second", limits.int8_products_per_second},
-                {"f32_products_per_second", limits.f32_products_per_second}});
+                {"f32_products_per_second", limits.f32_products_per_second},
+                {"bf16_products_per_second", limits.bf16_products_per_second},
+                {"tile_int8_products_per_second", limits.tile_int8_products_per_second},
+                {"tile_bf16_products_per_second", limits.tile_bf16_products_per_second}});
     return 0;
   }
   write_out(fmt::format("{} ({}, {} threads)\n", base::cpu_model_name(),
                         base::isa_name(base::active_isa()), base::num_threads()));
   write_out(fmt::format("read      {:10.1f} GB/s\n", limits.read_bytes_per_second / 1e9));
-  write_out(
-      fmt::format("int8      {:10.1f} G multiply-adds/s\n", limits.int8_products_per_second / 1e9));
-  write_out(
-      fmt::format("f32       {:10.1f} G multiply-adds/s\n", limits.f32_products_per_second / 1e9));
+  const auto products = [](const char* what, double rate) {
+    if (rate > 0) write_out(fmt::format("{:9} {:10.1f} G multiply-adds/s\n", what, rate / 1e9));
+  };
+  products("int8", limits.int8_products_per_second);
+  products("f32", limits.f32_products_per_second);
+  products("bf16", limits.bf16_products_per_second);
+  products("int8 AMX", limits.tile_int8_products_per_second);
+  products("bf16 AMX", limits.tile_bf16_products_per_second);
   return 0;
 }
 

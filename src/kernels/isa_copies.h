@@ -10,13 +10,15 @@
   namespace avx2 { extern const Type name; }          \
   namespace avx512 { extern const Type name; }        \
   namespace avx512_vnni { extern const Type name; }   \
-  namespace avx512_bf16 { extern const Type name; }
+  namespace avx512_bf16 { extern const Type name; }   \
+  namespace avx512_amx { extern const Type name; }
 #define SUMI_SELECT_ISA(name, isa)                                  \
   ((isa) == ::sumi::base::Isa::scalar        ? scalar::name         \
    : (isa) == ::sumi::base::Isa::avx2        ? avx2::name           \
    : (isa) == ::sumi::base::Isa::avx512      ? avx512::name         \
    : (isa) == ::sumi::base::Isa::avx512_vnni ? avx512_vnni::name    \
-                                             : avx512_bf16::name)
+   : (isa) == ::sumi::base::Isa::avx512_bf16 ? avx512_bf16::name    \
+                                             : avx512_amx::name)
 #else
 #define SUMI_ISA_COPIES(Type, name) \
   namespace scalar { extern const Type name; }

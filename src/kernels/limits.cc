@@ -63,6 +63,15 @@ MachineLimits measure_limits(size_t buffer_bytes) {
   };
   limits.int8_products_per_second = products(kernels.int8_products_per_round, kernels.int8_products);
   limits.f32_products_per_second = products(kernels.f32_products_per_round, kernels.f32_products);
+  if (kernels.bf16_products)
+    limits.bf16_products_per_second = products(kernels.bf16_products_per_round, kernels.bf16_products);
+  const auto tiles = [&](int64_t per_round, void (*loop)(int64_t)) {
+    return products(per_round, [&](int64_t count) { return loop(count), 0; });
+  };
+  if (kernels.tile_int8_products) {
+    limits.tile_int8_products_per_second = tiles(kernels.tile_int8_products_per_round, kernels.tile_int8_products);
+    limits.tile_bf16_products_per_second = tiles(kernels.tile_bf16_products_per_round, kernels.tile_bf16_products);
+  }
   return limits;
 }
 

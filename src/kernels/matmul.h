@@ -15,6 +15,10 @@ struct QuantizedRows {
   float* scales = nullptr;
   int32_t* sums = nullptr;       // per block: of the first 16 codes, of the last 16, of all; for zero points
   float* scaled_sums = nullptr;  // the same times the scale; for mins
+  // Where MatmulKernels::tile_rows asks for it: the scales and scaled sums again, side by side for that many rows, and
+  // memory for whole tiles of rows in `codes`, too. What lies behind the last row is read and has no effect.
+  float* tile_scales = nullptr;       // [tiles][k / 32][tile_rows]
+  float* tile_scaled_sums = nullptr;  // [tiles][k / 32][3][tile_rows]
 };
 
 // What the weights' zero point adds to exact sums: out = -zero_point * sums, laid out as the sums of `rows` rows.
@@ -39,6 +43,9 @@ struct MatmulKernels {
   // Quantizes row `row` of x into its place in q.
   void (*quantize_row)(const float* x, int64_t k, int64_t row, const QuantizedRows& q);
   bool wants_bf16_rows;  // this level multiplies bf16 pairs and needs MatmulArgs::x_bf16
+  // Rounds a row to bf16, with a zero behind an odd k.
+  void (*bf16_row)(const float* x, int64_t k, uint16_t* to);
+  int64_t tile_rows;     // 0, or: so many rows or more of whole-number codes go in tiles of this height
 };
 
 const MatmulKernels& matmul_kernels();                    // for base::active_isa()

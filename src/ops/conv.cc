@@ -90,7 +90,7 @@ kernels::LaneType lane_type(ConvStorage storage) {
 
 }  // namespace
 
-bool multiplies_bf16() { return base::active_isa() == base::Isa::avx512_bf16; }
+bool multiplies_bf16() { return base::active_isa() >= base::Isa::avx512_bf16; }
 
 PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOptions& options,
                        int64_t height)

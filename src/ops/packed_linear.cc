@@ -1,7 +1,6 @@
 // Products with packed weights: the frozen half of ops/linear.h.
 #include <cstring>
 
-#include "base/half.h"
 #include "base/threads.h"
 #include "kernels/matmul.h"
 #include "kernels/onednn.h"
@@ -61,26 +60,32 @@ size_t aligned(size_t bytes) { return (bytes + base::kAlignment - 1) / base::kAl
 void prepare_rows(const float* x, int64_t m, int64_t k, bool codes, bool pairs, kernels::MatmulArgs& args) {
   const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
   const size_t rows = static_cast<size_t>(m), blocks = rows * static_cast<size_t>(k / kBlock);
+  const bool tiles = codes && kernels.tile_rows > 0 && m >= kernels.tile_rows;
+  const size_t tile_rows = tiles ? static_cast<size_t>((m + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows) : rows;
+  const size_t tile_blocks = tiles ? tile_rows * static_cast<size_t>(k / kBlock) : 0;
   const size_t even = static_cast<size_t>((k + 1) / 2 * 2);
-  const size_t code_bytes = codes ? aligned(rows * static_cast<size_t>(k)) : 0;
+  const size_t code_bytes = codes ? aligned(tile_rows * static_cast<size_t>(k)) : 0;
   const size_t scale_bytes = codes ? aligned(blocks * 4) : 0;
   const size_t sum_bytes = codes ? aligned(blocks * 12) : 0;
   const size_t pair_bytes = pairs ? rows * even * 2 : 0;
   if (!codes && !pairs) return;
-  std::byte* memory = scratch(code_bytes + scale_bytes + 2 * sum_bytes + pair_bytes);
+  std::byte* memory = scratch(code_bytes + scale_bytes + 2 * sum_bytes + aligned(tile_blocks * 16) + pair_bytes);
   kernels::QuantizedRows q;
   q.codes = reinterpret_cast<int8_t*>(memory);
   q.scales = reinterpret_cast<float*>(memory + code_bytes);
   q.sums = reinterpret_cast<int32_t*>(memory + code_bytes + scale_bytes);
   q.scaled_sums = reinterpret_cast<float*>(memory + code_bytes + scale_bytes + sum_bytes);
-  uint16_t* bf16 = reinterpret_cast<uint16_t*>(memory + code_bytes + scale_bytes + 2 * sum_bytes);
+  std::byte* behind = memory + code_bytes + scale_bytes + 2 * sum_bytes;
+  if (tiles) {
+    q.tile_scales = reinterpret_cast<float*>(behind);
+    q.tile_scaled_sums = q.tile_scales + tile_blocks;
+    behind += aligned(tile_blocks * 16);
+  }
+  uint16_t* bf16 = reinterpret_cast<uint16_t*>(behind);
   const auto round_rows = [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       if (codes) kernels.quantize_row(x + r * k, k, r, q);
-      if (!pairs) continue;
-      uint16_t* to = bf16 + static_cast<size_t>(r) * even;
-      for (int64_t i = 0; i < k; ++i) to[i] = base::float_to_bf16(x[r * k + i]);
-      if (k % 2) to[k] = 0;
+      if (pairs) kernels.bf16_row(x + r * k, k, bf16 + static_cast<size_t>(r) * even);
     }
   };
   if (m < 4) round_rows(0, m);

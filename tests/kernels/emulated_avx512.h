@@ -14,6 +14,7 @@
 struct __m512 { float f[16]; };
 struct __m512i { uint8_t b[64]; };
 struct __m512bh { uint16_t h[32]; };
+struct __m256bh { uint16_t h[16]; };
 struct __m256i { uint8_t b[32]; };
 struct __m128i { uint8_t b[16]; };
 using __mmask64 = uint64_t;
@@ -117,6 +118,9 @@ inline __m512i _mm512_add_epi32(__m512i a, __m512i b) {
 inline __m512i _mm512_sub_epi32(__m512i a, __m512i b) {
   return emulated::lanes<uint32_t>([&](int i) { return emulated::lane<uint32_t>(a, i) - emulated::lane<uint32_t>(b, i); });
 }
+inline __m512i _mm512_sub_epi8(__m512i a, __m512i b) {
+  return emulated::lanes<uint8_t>([&](int i) { return a.b[i] - b.b[i]; });
+}
 inline __m512i _mm512_add_epi16(__m512i a, __m512i b) {
   return emulated::lanes<uint16_t>([&](int i) { return emulated::lane<uint16_t>(a, i) + emulated::lane<uint16_t>(b, i); });
 }
@@ -167,6 +171,11 @@ inline __m512i _mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
     for (int j = 4 * i; j < 4 * i + 4; ++j) total += a.b[j] * emulated::lane<int8_t>(b, j);
     return total;
   });
+}
+inline __m256bh _mm512_cvtneps_pbh(__m512 a) {
+  __m256bh r;
+  for (int i = 0; i < 16; ++i) r.h[i] = sumi::base::float_to_bf16(a.f[i]);
+  return r;
 }
 // The hardware's order inside a pair is its own; tests allow for it.
 inline __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {

@@ -1,6 +1,7 @@
 // One table of weights drives every test of the matrix kernels.
 #pragma once
 
+#include <cmath>
 #include <cstring>
 #include <random>
 #include <vector>
@@ -64,7 +65,7 @@ struct Activations {
   std::vector<float> x;
   std::vector<uint16_t> bf16;
   std::vector<int8_t> codes;
-  std::vector<float> scales, scaled_sums;
+  std::vector<float> scales, scaled_sums, tile_scales, tile_scaled_sums;
   std::vector<int32_t> sums, offsets;
 
   Activations(int64_t m, int64_t k, uint32_t seed) : x(static_cast<size_t>(m * k)) {
@@ -87,6 +88,15 @@ struct Activations {
     args.q = quantized();
     if (!args.weight.quantized()) return;
     const int64_t k = args.weight.k;
+    if (kernels.tile_rows > 0 && args.m >= kernels.tile_rows) {
+      const int64_t rows = (args.m + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
+      codes.resize(static_cast<size_t>(rows * k), 77);
+      tile_scales.assign(static_cast<size_t>(rows * (k / kBlock)), NAN);
+      tile_scaled_sums.assign(static_cast<size_t>(rows * (k / kBlock) * 3), NAN);
+      args.q = quantized();
+      args.q.tile_scales = tile_scales.data();
+      args.q.tile_scaled_sums = tile_scaled_sums.data();
+    }
     for (int64_t r = 0; r < args.m; ++r) kernels.quantize_row(x.data() + r * k, k, r, args.q);
     offsets.resize(sums.size());
     zero_point_offsets(args.q, args.m, k, args.weight.zero_point, offsets.data());

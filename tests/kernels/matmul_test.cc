@@ -11,13 +11,14 @@
 namespace sumi::kernels {
 
 SUMI_EMULATED_COPIES(MatmulKernels, kMatmulKernels)
+namespace avx512_amx_emulated { extern const MatmulKernels kMatmulKernels; }
 
 namespace {
 
-const std::vector<Shape3> kShapes = {{1, 16, 256}, {2, 5, 512}, {3, 33, 256}, {7, 48, 768}, {13, 17, 256}, {25, 16, 1024}};
+const std::vector<Shape3> kShapes = {{1, 16, 256}, {2, 5, 512}, {3, 33, 256}, {7, 48, 768}, {13, 17, 256}, {25, 16, 1024}, {65, 40, 512}};
 // Not multiples of 256 (only the types of 32 and the floats take them), or of anything.
 const std::vector<Shape3> kShapes32 = {{1, 16, 32}, {5, 40, 96}, {9, 31, 576}};
-const std::vector<Shape3> kShapes1 = {{1, 3, 1}, {4, 20, 7}, {11, 18, 33}};
+const std::vector<Shape3> kShapes1 = {{1, 3, 1}, {4, 20, 7}, {11, 18, 33}, {2, 70, 97}, {37, 70, 95}, {17, 33, 64}};
 
 std::vector<Shape3> shapes_for(const SourceFormat& format) {
   std::vector<Shape3> shapes = kShapes;
@@ -191,10 +192,14 @@ TEST(QuantizeRow, IsTheSameOnEveryIsa) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, MatmulOnEachIsa,
-                         testing::ValuesIn(kernel_copies<MatmulKernels>(
-                             matmul_kernels_for, avx512_emulated::kMatmulKernels,
-                             avx512_bf16_emulated::kMatmulKernels)),
+std::vector<KernelCopy<MatmulKernels>> copies() {
+  auto copies = kernel_copies<MatmulKernels>(matmul_kernels_for, avx512_emulated::kMatmulKernels,
+                                             avx512_bf16_emulated::kMatmulKernels);
+  copies.push_back({"avx512_amx_emulated", &avx512_amx_emulated::kMatmulKernels});
+  return copies;
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, MatmulOnEachIsa, testing::ValuesIn(copies()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "kernels/isa/code_panels.h"
+#include "kernels/isa/code_tiles.h"
 
 #if defined(SUMI_VNNI)
 
@@ -21,22 +22,26 @@ struct Pair {
   alignas(64) float mins[kPair][kMostBlocks * 2 * kPanel];
 };
 
-template <CodeKind kCode, int kGroup>
-SUMI_INLINE void expand_groups(const PanelPointers& p, std::byte* out) {
+template <CodeKind kCode, bool kSigned, int kGroup>
+SUMI_INLINE void expand_groups(const PanelPointers& p, Register zero_point, std::byte* out) {
   if constexpr (kGroup < 8) {
-    store_bytes(out + kGroup * 4 * kPanel, load_group<kCode, kGroup>(p, 0));
-    expand_groups<kCode, kGroup + 1>(p, out);
+    Register codes = load_group<kCode, kGroup>(p, 0);
+    if constexpr (kSigned) codes = sub8(codes, zero_point);
+    store_bytes(out + kGroup * 4 * kPanel, codes);
+    expand_groups<kCode, kSigned, kGroup + 1>(p, zero_point, out);
   }
 }
 
-template <CodeKind kCode, ScaleKind kScale>
+// kSigned: codes less their zero point. Otherwise 8-bit codes are left where they are.
+template <CodeKind kCode, ScaleKind kScale, bool kSigned>
 void expand(const PackedMatrix& w, int64_t panel, int64_t begin, int64_t end, Pair& pair, int which) {
   constexpr int kParts = halves(kScale) ? 2 : 1;
   PanelPointers p = panel_at<kCode, kScale>(w, panel, begin);
   std::byte* codes = pair.codes[which];
   float *scales = pair.scales[which], *mins = pair.mins[which];
+  const Register zero_point = splat8(static_cast<char>(w.zero_point));
   for (int64_t block = begin; block < end; ++block) {
-    if constexpr (kCode != CodeKind::u8) expand_groups<kCode, 0>(p, codes);
+    if constexpr (kSigned || kCode != CodeKind::u8) expand_groups<kCode, kSigned, 0>(p, zero_point, codes);
     codes += 32 * kPanel;
     for (int part = 0; part < kParts; ++part) {
       Vec scale, min;
@@ -143,18 +148,33 @@ template <CodeKind kCode, ScaleKind kScale>
 int64_t expanded_panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   using namespace expanded;
   static_assert(kVectors == 1);
-  if (args.m < kLeastRows) return begin;
   constexpr int64_t kSuperBlocks = kSuperBlock / kBlock;
   const int64_t blocks = args.weight.k / kBlock;
   const int64_t parts = (blocks + kMostBlocks - 1) / kMostBlocks;
   const int64_t step = ((blocks + parts - 1) / parts + kSuperBlocks - 1) / kSuperBlocks * kSuperBlocks;
   Pair pair;
+#if defined(SUMI_AMX)
+  if (args.q.tile_scales) {
+    constexpr int kParts = halves(kScale) ? 2 : 1;
+    const CodeTileShapes<kParts> shapes;
+    for (; begin < end; ++begin)
+      for (int64_t from = 0; from < blocks; from += step) {
+        const int64_t to = from + step < blocks ? from + step : blocks;
+        expand<kCode, kScale, true>(args.weight, begin, from, to, pair, 0);
+        const SignedPanel panel{pair.codes[0], pair.scales[0], pair.mins[0], from, to};
+        for (int64_t tile = 0; tile * kTileRows < args.m; ++tile)
+          code_tile<kParts, has_min(kScale)>(panel, args, begin, tile);
+      }
+    return begin;
+  }
+#endif
+  if (args.m < kLeastRows) return begin;
   for (; begin + kPair <= end; begin += kPair)
     for (int64_t from = 0; from < blocks; from += step) {
       const int64_t to = from + step < blocks ? from + step : blocks;
       const std::byte* codes[kPair];
       for (int i = 0; i < kPair; ++i) {
-        expand<kCode, kScale>(args.weight, begin + i, from, to, pair, i);
+        expand<kCode, kScale, false>(args.weight, begin + i, from, to, pair, i);
         codes[i] = kCode == CodeKind::u8 ? panel_at<kCode, kScale>(args.weight, begin + i, from).codes : pair.codes[i];
       }
       rows<halves(kScale) ? 2 : 1, (kScale == ScaleKind::half || kScale == ScaleKind::k16), has_min(kScale)>(

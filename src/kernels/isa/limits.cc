@@ -2,6 +2,7 @@
 
 #include "base/half.h"
 #include "kernels/isa/simd_int.h"
+#include "kernels/isa/tiles.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
@@ -80,9 +81,77 @@ float f32_products(int64_t rounds) {
   return sum_lanes(sum[0]);
 }
 
+#if defined(SUMI_BF16)
+float bf16_products(int64_t rounds) {
+  Vec sum[kChains];
+  __m512bh weight{}, x{};
+  SUMI_UNROLL
+  for (Vec& s : sum) s = Vec::zero();
+  for (int64_t i = 0; i < rounds; ++i) {
+    touch(x);
+    SUMI_UNROLL
+    for (int j = 0; j < kChains; ++j) {
+      sum[j].v = _mm512_dpbf16_ps(sum[j].v, weight, x);
+      touch(sum[j].v);
+    }
+  }
+  SUMI_UNROLL
+  for (int j = 1; j < kChains; ++j) sum[0] = sum[0] + sum[j];
+  return sum_lanes(sum[0]);
+}
+#endif
+
+#if defined(SUMI_AMX)
+constexpr TileShapes::Shape kWhole{kTileRows, 64};
+
+void tile_int8_products(int64_t rounds) {
+  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  for (int64_t i = 0; i < rounds; i += 16) {
+    tile_dot_s8_s8<0, 4, 6>();
+    tile_dot_s8_s8<1, 4, 7>();
+    tile_dot_s8_s8<2, 5, 6>();
+    tile_dot_s8_s8<3, 5, 7>();
+  }
+}
+
+void tile_bf16_products(int64_t rounds) {
+  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  for (int64_t i = 0; i < rounds; i += 16) {
+    tile_dot_bf16<0, 4, 6>();
+    tile_dot_bf16<1, 4, 7>();
+    tile_dot_bf16<2, 5, 6>();
+    tile_dot_bf16<3, 5, 7>();
+  }
+}
+constexpr int64_t kTilePerRound = 4 * kTileRows * 16 * 64 / 16;  // int8; a quarter tile product a round
+#endif
+
 }  // namespace
 
-const LimitKernels kLimitKernels = {read, int8_products, f32_products, int64_t{kChains} * kRegisterBytes,
-                                    int64_t{kChains} * Vec::kWidth};
+const LimitKernels kLimitKernels = {
+    read,
+    int8_products,
+    f32_products,
+    int64_t{kChains} * kRegisterBytes,
+    int64_t{kChains} * Vec::kWidth,
+#if defined(SUMI_BF16)
+    bf16_products,
+    int64_t{kChains} * 2 * Vec::kWidth,
+#else
+    nullptr,
+    0,
+#endif
+#if defined(SUMI_AMX)
+    tile_int8_products,
+    tile_bf16_products,
+    kTilePerRound,
+    kTilePerRound / 2,
+#else
+    nullptr,
+    nullptr,
+    0,
+    0,
+#endif
+};
 
 }  // namespace sumi::kernels::SUMI_ISA

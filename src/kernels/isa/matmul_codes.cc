@@ -223,6 +223,13 @@ void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q
         q.sums[at * 3 + j] = sums[j];
         q.scaled_sums[at * 3 + j] = q.scales[at] * static_cast<float>(sums[j]);
       }
+#if defined(SUMI_AMX)
+      if (q.tile_scales) {
+        const int64_t tile = row / kTileRows * blocks + b + i, lane = row % kTileRows;
+        q.tile_scales[tile * kTileRows + lane] = q.scales[at];
+        for (int j = 0; j < 3; ++j) q.tile_scaled_sums[(tile * 3 + j) * kTileRows + lane] = q.scaled_sums[at * 3 + j];
+      }
+#endif
     }
   }
 }

@@ -1,5 +1,6 @@
 // Products with f32, f16 and bf16 weights: one fused multiply-add per k, in rising k, for every output. Where the
 // processor multiplies bf16 pairs (AVX-512 BF16) activations are rounded to bf16 and k rises two at a time.
+#include "kernels/isa/bf16_tiles.h"
 #include "kernels/isa/matmul_isa.h"
 #include "kernels/isa/simd_int.h"
 
@@ -167,8 +168,17 @@ void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end) {
   switch (args.weight.code) {
     case CodeKind::f32: return panels<CodeKind::f32>(args, begin, end);
     case CodeKind::f16: return panels<CodeKind::f16>(args, begin, end);
+#if defined(SUMI_AMX)
+    default: return matmul_bf16_tiles(args, begin, end);
+#else
     default: return panels<CodeKind::bf16>(args, begin, end);
+#endif
   }
+}
+
+void bf16_row(const float* x, int64_t k, uint16_t* to) {
+  bf16_from_floats(x, k, to);
+  if (k % 2) to[k] = 0;
 }
 
 #if defined(SUMI_BF16)
@@ -176,6 +186,11 @@ constexpr bool kBf16Rows = true;
 #else
 constexpr bool kBf16Rows = false;
 #endif
-const MatmulKernels kMatmulKernels = {matmul, quantize_row, kBf16Rows};
+#if defined(SUMI_AMX)
+constexpr int64_t kCodeTileRows = kTileRows;
+#else
+constexpr int64_t kCodeTileRows = 0;
+#endif
+const MatmulKernels kMatmulKernels = {matmul, quantize_row, kBf16Rows, bf16_row, kCodeTileRows};
 
 }  // namespace sumi::kernels::SUMI_ISA

@@ -2,6 +2,7 @@
 // Vec::kWidth outputs, 4 consecutive k each; a product sums those 4 into one 32-bit lane per output.
 #pragma once
 
+#include "base/half.h"
 #include "kernels/isa/simd.h"
 
 namespace sumi::kernels::SUMI_ISA {
@@ -25,6 +26,7 @@ inline Register zero_register() { return _mm512_setzero_si512(); }
 inline Register add32(Register a, Register b) { return _mm512_add_epi32(a, b); }
 inline Vec to_float(Register a) { return {_mm512_cvtepi32_ps(a)}; }
 inline Register add16(Register a, Register b) { return _mm512_add_epi16(a, b); }
+inline Register sub8(Register a, Register b) { return _mm512_sub_epi8(a, b); }
 inline Register pairs_u8_s8(Register u, Register s) { return _mm512_maddubs_epi16(u, s); }
 inline Register pairs_16(Register a) { return _mm512_madd_epi16(a, _mm512_set1_epi16(1)); }
 inline Register magnitude8(Register a) { return _mm512_abs_epi8(a); }
@@ -186,6 +188,17 @@ inline void round_16(const float* x, Vec inverse, int8_t* codes) {
 #undef SUMI_BYTES
 #undef SUMI_WORDS
 #endif
+
+inline void bf16_from_floats(const float* x, int64_t count, uint16_t* to) {
+  int64_t i = 0;
+#if defined(SUMI_BF16)
+  for (; i + 16 <= count; i += 16) {
+    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x + i));
+    std::memcpy(to + i, &rounded, sizeof rounded);
+  }
+#endif
+  for (; i < count; ++i) to[i] = base::float_to_bf16(x[i]);
+}
 
 // Asks for a cache line that will be read soon, or later (then it waits in the second level); any address is allowed.
 inline void prefetch(const void* p) {

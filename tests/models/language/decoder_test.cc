@@ -103,11 +103,13 @@ TEST_P(DecoderCase, SameBitsWithAnyNumberOfThreads) {
 TEST_P(DecoderCase, OtherComputeTypesAreNear) {
   const Expected expected(GetParam());
   const std::vector<int32_t> prompt = expected.ids("prompt_ids");
+  // Forty layers that are 8 wide: where activations are bf16, too, each layer's rounding shows.
+  const bool deep = std::string_view(GetParam()).ends_with("_deep");
   for (const ComputeType compute : {ComputeType::bf16, ComputeType::automatic}) {
     const LanguageModelFiles files = open_case(GetParam(), compute);
     const double error = relative_deviation(logits_in_pieces(*files.model, prompt, prompt.size()),
                                             expected.get("logits"));
-    EXPECT_LE(error, 0.05);
+    EXPECT_LE(error, deep ? 0.2 : 0.05);
   }
 }
 
