@@ -68,7 +68,7 @@ def make_gpt2(folder):
     import torch
     import transformers
     torch.manual_seed(0)
-    config = transformers.GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0)
+    config = transformers.GPT2Config(resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0, bos_token_id=0, eos_token_id=1)
     transformers.GPT2LMHeadModel(config).save_pretrained(folder)
     (folder / "tokenizer.json").write_text(json.dumps(bytes_tokenizer()))
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "</s>", "bos_token": "<s>"}))

@@ -1,5 +1,8 @@
 #include "ops/linear.h"
 
+#include <algorithm>
+
+#include "kernels/bf16_product.h"
 #include "kernels/onednn.h"
 #include "ops/common.h"
 #include "ops/work.h"
@@ -7,20 +10,46 @@
 namespace sumi::ops {
 namespace {
 
+using kernels::ProductFactor;
 using kernels::onednn::Matmul;
 
-// As operands of products, bf16 or f32.
+// As operands of oneDNN's products, bf16 or f32.
 Tensor operand(const Tensor& x, Products products) {
   if (products == Products::f32) return x.dtype() == DType::f32 ? x : x.to(DType::f32);
   const Tensor narrow = x.dtype() == DType::bf16 ? x : x.to(DType::bf16);
   return kernels::onednn::has_bf16() ? narrow : narrow.to(DType::f32);
 }
 
-void multiply(const Matmul& shape, const Tensor& a, const Tensor& b, float* c) {
-  if (a.dtype() == DType::bf16)
-    kernels::onednn::matmul_bf16(shape, a.data<uint16_t>(), b.data<uint16_t>(), c);
+ProductFactor factor(const Tensor& x, bool outer_contiguous, int64_t outer, int64_t k) {
+  ProductFactor f{.outer_contiguous = outer_contiguous, .outer = outer, .k = k,
+                  .stride = outer_contiguous ? outer : k};
+  if (x.dtype() == DType::f32) f.f32 = x.f32();
+  else f.bf16 = x.data<uint16_t>();
+  return f;
+}
+
+// Whether bf16_product, which rounds f32 operands itself, is the faster way.
+bool in_tiles(const Matmul& s, Products products, const Tensor& a, const Tensor& b) {
+  constexpr int64_t kFewest = 16;
+  return products == Products::bf16 && std::min({s.m, s.n, s.k}) >= kFewest && a.dtype() != DType::f16 &&
+         b.dtype() != DType::f16 && kernels::has_bf16_product();
+}
+
+void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor& b, float* c) {
+  if (in_tiles(s, products, a, b))
+    return kernels::bf16_product(factor(a, s.transpose_a, s.m, s.k), factor(b, !s.transpose_b, s.n, s.k), c,
+                                 s.n, s.beta != 0);
+  const Tensor left = operand(a, products), right = operand(b, products);
+  if (left.dtype() == DType::bf16)
+    kernels::onednn::matmul_bf16(s, left.data<uint16_t>(), right.data<uint16_t>(), c);
   else
-    kernels::onednn::matmul(shape, a.f32(), b.f32(), c);
+    kernels::onednn::matmul(s, left.f32(), right.f32(), c);
+}
+
+// The gradient that a leaf has so far, to which more can be added in place; else undefined.
+Tensor sum_of_leaf(const Tensor& weight) {
+  const auto& meta = weight.autograd();
+  return meta && meta->sequence == 0 ? meta->grad : Tensor();
 }
 
 }  // namespace
@@ -41,33 +70,34 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Product
   Tensor out = Tensor::empty(std::move(shape));
   count_products(rows * n * k);
   float* y = out.f32();
-  multiply({.transpose_b = true, .m = rows, .n = n, .k = k}, operand(x, products),
-           operand(weight, products), y);
+  // What the weight's gradient needs of x.
+  const bool recording = needs_record({&x, &weight, &bias});
+  const Tensor kept = !recording || !weight.requires_grad() ? Tensor()
+                      : products == Products::bf16          ? x.to(DType::bf16)
+                                                            : x;
+  multiply({.transpose_b = true, .m = rows, .n = n, .k = k}, products, kept.defined() ? kept : x, weight, y);
   if (bias.defined()) {
     const float* b = bias.f32();
     for_rows(rows, n, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) elementwise().accumulate(b, y + r * n, n);
     });
   }
-  if (needs_record({&x, &weight, &bias}))
+  if (recording)
     record(out, "linear", {x, weight, bias},
-           [kept = !weight.requires_grad()       ? Tensor()
-                   : products == Products::bf16 ? x.to(DType::bf16)
-                                                : x,
-            weight, needs_x = x.requires_grad(),
+           [kept, weight, needs_x = x.requires_grad(),
             needs_bias = bias.defined() && bias.requires_grad(), shape_of_x = x.shape(), products,
             rows, n, k](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
              const float* dy = g.f32();
-             const Tensor narrow = operand(g, products);
              if (needs_x) {
                dx = Tensor::empty(shape_of_x);
-               multiply({.m = rows, .n = k, .k = n}, narrow, operand(weight, products), dx.f32());
+               multiply({.m = rows, .n = k, .k = n}, products, g, weight, dx.f32());
              }
              if (kept.defined()) {
-               dw = Tensor::empty({n, k});
-               multiply({.transpose_a = true, .m = n, .n = k, .k = rows}, narrow,
-                        operand(kept, products), dw.f32());
+               Tensor sum = sum_of_leaf(weight);
+               if (!sum.defined()) sum = dw = Tensor::empty({n, k});
+               multiply({.transpose_a = true, .m = n, .n = k, .k = rows, .beta = dw.defined() ? 0.0f : 1.0f},
+                        products, g, kept, sum.f32());
              }
              if (needs_bias) {
                db = Tensor::zeros({n});

@@ -155,7 +155,9 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
   const Tensor x = hidden(token_embeddings(batch.ids), step, spec_.num_layers);
 
   // Only positions with a target go through the head, a few at a time.
-  constexpr int64_t kLogits = int64_t{1} << 23;  // floats of logits in memory
+  // Floats of logits in memory; a head that is trained itself has another gradient for each piece to add.
+  const bool head_learns = !head_.weights().empty() && head_.weights()[0].requires_grad();
+  const int64_t most_logits = int64_t{1} << (head_learns ? 25 : 23);
   std::vector<int32_t> rows, targets;
   for (int64_t i = 0; i < batch.targets.numel(); ++i) {
     const int32_t target = batch.targets.data<int32_t>()[i];
@@ -174,7 +176,7 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
     return logits_with(head_.with_weights(weights), piece);
   };
   return ops::cross_entropy_in_pieces(logits, counted, head_.weights(), wanted,
-                                      std::max<int64_t>(64, kLogits / spec_.vocab_size));
+                                      std::max<int64_t>(64, most_logits / spec_.vocab_size));
 }
 
 Tensor Decoder::hidden_states(const Tensor& ids) const {

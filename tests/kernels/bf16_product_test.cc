@@ -1,0 +1,130 @@
+// Products in tiles, on the hardware where there is some and emulated, against the naive twin.
+#include "kernels/bf16_product.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "base/half.h"
+#include "kernels/naive.h"
+
+namespace sumi::kernels {
+
+namespace avx512_amx_emulated { extern const Bf16ProductKernels kBf16Product; }
+
+namespace {
+
+std::vector<float> random_values(int64_t n, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::uniform_real_distribution<float> uniform(-1, 1);
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& value : values) value = uniform(generator);
+  return values;
+}
+
+struct Case {
+  bool a_turned, b_turned, accumulate, narrow;
+  int64_t m, n, k;
+  std::string name() const {
+    return fmt::format("m {} n {} k {} turned {} {} accumulate {} bf16 {}", m, n, k, a_turned, b_turned, accumulate,
+                       narrow);
+  }
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> all;
+  const int64_t sizes[][3] = {{1, 1, 1}, {16, 16, 32}, {17, 33, 65}, {32, 64, 96}, {70, 45, 37}, {33, 15, 1100}};
+  for (const auto& s : sizes)
+    for (int flags = 0; flags < 16; ++flags)
+      all.push_back({(flags & 1) != 0, (flags & 2) != 0, (flags & 4) != 0, (flags & 8) != 0, s[0], s[1], s[2]});
+  return all;
+}
+
+// A factor with random numbers, rounded, and rows that are further apart than they are long.
+struct Factor {
+  Factor(int64_t outer, int64_t k, bool outer_contiguous, bool narrow, uint32_t seed) : shape{} {
+    const int64_t width = outer_contiguous ? outer : k, count = outer_contiguous ? k : outer, stride = width + 3;
+    wide = random_values(count * stride, seed);
+    for (const float value : wide) bits.push_back(base::float_to_bf16(value));
+    shape = {narrow ? nullptr : wide.data(), narrow ? bits.data() : nullptr, outer_contiguous, outer, k, stride};
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t i = 0; i < width; ++i)
+        rounded.push_back(base::bf16_to_float(bits[static_cast<size_t>(r * stride + i)]));
+  }
+  std::vector<float> wide, rounded;
+  std::vector<uint16_t> bits;
+  ProductFactor shape;
+};
+
+// product(a, b, c, ldc, accumulate) over all cases.
+template <class Product>
+void check_product(const Product& product) {
+  for (const Case& s : cases()) {
+    const Factor a(s.m, s.k, s.a_turned, s.narrow, 1), b(s.n, s.k, !s.b_turned, s.narrow, 2);
+    const int64_t ldc = s.n + 5;
+    auto got = random_values(s.m * ldc, 3);
+    const auto before = got;
+    std::vector<float> want;
+    for (int64_t r = 0; r < s.m; ++r) want.insert(want.end(), got.begin() + r * ldc, got.begin() + r * ldc + s.n);
+    if (!s.accumulate)  // must not be read
+      for (int64_t r = 0; r < s.m; ++r) std::fill_n(got.begin() + r * ldc, s.n, NAN);
+    product(a.shape, b.shape, got.data(), ldc, s.accumulate);
+    naive::matmul(s.a_turned, s.b_turned, s.m, s.n, s.k, 1, a.rounded.data(), b.rounded.data(), s.accumulate ? 1 : 0,
+                  want.data());
+    for (int64_t r = 0; r < s.m; ++r)
+      for (int64_t i = 0; i < ldc; ++i) {
+        const auto at = static_cast<size_t>(r * ldc + i);
+        if (i < s.n) ASSERT_NEAR(got[at], want[static_cast<size_t>(r * s.n + i)], 1e-4) << s.name();
+        else ASSERT_EQ(got[at], before[at]) << s.name() << ": written beyond the row";
+      }
+  }
+}
+
+TEST(Bf16Product, Emulated) {
+  const Bf16ProductKernels& kernels = avx512_amx_emulated::kBf16Product;
+  check_product([&](const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate) {
+    const auto pieces = [](int64_t count) { return (count + 31) / 32; };
+    const auto pack = [&](const ProductFactor& f, bool as_b) {
+      std::vector<uint16_t> out(static_cast<size_t>(pieces(f.outer) * pieces(f.k) * kProductPiece), 0x7fc0);
+      kernels.pack(f, as_b, 0, pieces(f.outer_contiguous ? f.k : f.outer), out.data());
+      return out;
+    };
+    const auto pa = pack(a, false), pb = pack(b, true);
+    kernels.multiply({pa.data(), pb.data(), a.outer, b.outer, pieces(a.k), c, ldc, accumulate}, 0, pieces(a.outer), 0,
+                     pieces(b.outer));
+  });
+}
+
+TEST(Bf16Product, Hardware) {
+  if (!has_bf16_product()) GTEST_SKIP() << "this processor has no tiles";
+  check_product(bf16_product);
+}
+
+// Larger than what is laid out at a time, along each axis.
+TEST(Bf16Product, InParts) {
+  if (!has_bf16_product()) GTEST_SKIP() << "this processor has no tiles";
+  const int64_t sizes[][3] = {{20, 24, 9000}, {900, 800, 8192}, {40, 70000, 100}, {70000, 40, 100}};
+  for (const auto& s : sizes) {
+    const int64_t m = s[0], n = s[1], k = s[2];
+    const auto a = random_values(m * k, 4), b = random_values(n * k, 5);
+    std::vector<float> c(static_cast<size_t>(m * n));
+    bf16_product({a.data(), nullptr, false, m, k, k}, {b.data(), nullptr, false, n, k, k}, c.data(), n, false);
+    std::mt19937 generator(6);
+    for (int probe = 0; probe < 3000; ++probe) {
+      const auto r = static_cast<int64_t>(generator() % static_cast<uint64_t>(m));
+      const auto i = static_cast<int64_t>(generator() % static_cast<uint64_t>(n));
+      double want = 0;
+      for (int64_t p = 0; p < k; ++p) {
+        const auto round = [](float x) { return double{base::bf16_to_float(base::float_to_bf16(x))}; };
+        want += round(a[static_cast<size_t>(r * k + p)]) * round(b[static_cast<size_t>(i * k + p)]);
+      }
+      ASSERT_NEAR(c[static_cast<size_t>(r * n + i)], want, 1e-3) << m << " " << n << " " << k;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sumi::kernels
