@@ -158,7 +158,9 @@ TEST_P(AddedTokens, AreTrainedSavedAndMerged) {
   file.check_all_used();
   expect_close(logits(*adapted.model), trained, 2e-4, "opened with the adapter");
   models::merge_adapter(model, folder.path(), folder / "merged", DType::f32);
-  const auto merged = models::open_language_model(folder / "merged", {.compute = open.compute});
+  models::OpenOptions again;
+  again.compute = open.compute;
+  const auto merged = models::open_language_model(folder / "merged", again);
   EXPECT_EQ(merged.model->vocab_size(), begin + 2);
   expect_close(logits(*merged.model), trained, 5e-4, "merged");
 }
