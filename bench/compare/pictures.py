@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-ENGINES = ["sumi-f32", "sumi-bf16", "pytorch-f32", "pytorch-bf16", "openvino-f32"]
+ENGINES = ["sumi-f32", "sumi-bf16", "sumi-int8", "pytorch-f32", "pytorch-bf16", "openvino-f32", "openvino-bf16"]
 STAGES = ["text encoder", "UNet step", "decoder"]
 
 
@@ -94,7 +94,7 @@ def convert_openvino(o):
         openvino.save_model(model, path, compress_to_fp16=True)
 
 
-def measure_openvino(o):
+def measure_openvino(o, dtype_name):
     import numpy
     import openvino
     core = openvino.Core()
@@ -103,7 +103,7 @@ def measure_openvino(o):
     for name in STAGES:
         path = pathlib.Path(f"{o.folder}-openvino") / f"{name}-{o.size}.xml"
         compiled = core.compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": o.threads, "PERFORMANCE_HINT": "LATENCY",
-                                                    "INFERENCE_PRECISION_HINT": "f32"})
+                                                    "INFERENCE_PRECISION_HINT": dtype_name})
         inputs = [generator.standard_normal(list(x.shape)).astype(numpy.float32) if x.element_type.is_real()
                   else numpy.ones(list(x.shape), numpy.int64) for x in compiled.inputs]
         request = compiled.create_infer_request()
@@ -116,7 +116,7 @@ def peer(o):
     engine, _, dtype = o.peer.partition("-")
     if dtype == "convert":
         return convert_openvino(o)
-    seconds = measure_openvino(o) if engine == "openvino" else measure_torch(o, dtype)
+    seconds = measure_openvino(o, dtype) if engine == "openvino" else measure_torch(o, dtype)
     print(json.dumps({"seconds": seconds,
                       "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 * 1.024}))
 

@@ -1,6 +1,7 @@
 #include "diffusion/picture_model.h"
 
 #include "base/error.h"
+#include "kernels/picture_tiles.h"
 
 namespace sumi::diffusion {
 
@@ -46,6 +47,8 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
     changed.push_back(kTextPart2);
   }
   load_.compute = network_load_.compute = options.compute;
+  // Two prompts are 154 rows or more: worth tiles, where the processor has them.
+  if (kernels::has_picture_tiles()) load_.many_rows = true;
   network_load_.int8_weights = options.int8_weights;
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   loras_.check_parts(changed);

@@ -21,6 +21,9 @@ struct GroupNormKernels {
   // the mean keeps the digits of the variance.
   void (*sums)(const float* x, const float* center, int64_t rows, int64_t channels, float* sum,
                float* square);
+  // The same of x in bf16.
+  void (*sums_of_bf16)(const uint16_t* x, const float* center, int64_t rows, int64_t channels,
+                       float* sum, float* square);
   // y [rows, C]; may be x.
   void (*apply)(const float* x, ChannelAffine affine, int64_t rows, int64_t channels, float* y);
   // With dz = dy * dy/dz: sum[c] += dz, product[c] += dz * x.

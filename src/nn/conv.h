@@ -3,6 +3,7 @@
 
 #include <memory>
 
+#include "nn/group_norm.h"
 #include "ops/conv.h"
 #include "tensor/tensor.h"
 
@@ -21,6 +22,10 @@ class Conv2d {
   bool defined() const { return packed_ || weight_.defined(); }
   // Plus residual, if it is defined; its memory is reused if this is its only handle.
   Tensor operator()(const Tensor& x, Tensor residual = {}) const;
+  // Of norm.of_sum(x, offset, true), which is formed as x is read where the weight is in tiles.
+  Tensor of_normed(Tensor x, const GroupNorm& norm, const Tensor& offset, bool silu, Tensor residual = {}) const;
+  // Whether it takes bf16 as fast as f32 or faster.
+  bool takes_bf16() const { return packed_ && packed_->tiles(); }
   // Of x made [B, height, width, I] first, by repeating pixels (ops::upsample_nearest).
   Tensor of_upsampled(const Tensor& x, int64_t height, int64_t width) const;
 

@@ -20,6 +20,10 @@ class GroupNorm {
   Tensor of_sum(Tensor x, const Tensor& offset, bool silu) const {
     return ops::group_norm_of_sum(std::move(x), offset, weight_, bias_, groups_, eps_, silu);
   }
+  // What of_sum does, for a layer that does it to its input.
+  ops::GroupAffine affine(const Tensor& x, const Tensor& offset, bool silu) const {
+    return ops::group_affine(x, offset, weight_, bias_, groups_, eps_, silu);
+  }
 
  private:
   Tensor weight_, bias_;  // [C]

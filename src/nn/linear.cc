@@ -1,5 +1,6 @@
 #include "nn/linear.h"
 
+#include "ops/bf16.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
 #include "ops/token_rows.h"
@@ -21,6 +22,7 @@ Tensor Linear::operator()(const Tensor& x, Tensor residual) const {
 }
 
 Tensor Linear::operator()(const Tensor& x) const {
+  if (ops::is_bf16(x) && !adapters_.empty()) return ops::narrow((*this)(ops::widen(x)));
   Tensor y = base(x);
   for (const Adapter& adapter : adapters_) y = adapter.lora->add_to(y, adapter.begin, x);
   if (token_rows_.defined()) y = ops::replace_columns(y, token_rows_.begin, x, token_rows_.rows);

@@ -33,6 +33,8 @@ class Linear {
 
   // The plain weights, empty when packed.
   const std::vector<Part>& parts() const { return parts_; }
+  // Whether the result is value * gelu(gate) of what the weight gives, half as wide.
+  bool gated() const { return conv_ && conv_->gated(); }
   bool has_adapters() const { return !adapters_.empty(); }
 
   bool defined() const { return packed_ || conv_ || !parts_.empty(); }

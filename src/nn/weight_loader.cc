@@ -245,7 +245,8 @@ ops::ConvStorage WeightLoader::conv_storage(DType stored) const {
 }
 
 Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
-                                     const std::vector<int64_t>& n, int64_t k, bool bias) {
+                                     const std::vector<int64_t>& n, int64_t k, bool bias,
+                                     bool gated) {
   int64_t total = 0;
   for (const int64_t rows : n) total += rows;
   Tensor joined = Tensor::empty({total, k, 1, 1});
@@ -270,8 +271,16 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
     return finished(std::make_shared<const ops::PackedWeight>(
         std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_));
   }
-  return finished(std::make_shared<const ops::PackedConv>(joined, conv_storage(stored),
-                                                          ops::Conv2dOptions{}));
+  const ops::ConvStorage storage = conv_storage(stored);
+  gated = gated && !options_.lora && ops::PackedConv::can_gate(joined.shape(), storage);
+  return finished(
+      std::make_shared<const ops::PackedConv>(joined, storage, ops::Conv2dOptions{}, 64, gated));
+}
+
+Linear WeightLoader::gated_linear(const WeightName& name, int64_t n, int64_t k, bool bias) {
+  const tensor::NoGrad no_grad;
+  if (options_.many_rows && !options_.plain()) return many_row_linear({name}, {n}, k, bias, true);
+  return linear({name}, {n}, k, bias);
 }
 
 Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int64_t kernel,

@@ -82,6 +82,9 @@ class WeightLoader {
   // Parts with [n[i], k] each. All have a bias, or none.
   Linear linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k,
                 bool bias);
+  // One part of values and then gates, n together, for `ops::gated(.., gelu, GateHalf::last)`; the layer may do that
+  // itself (Linear::gated()).
+  Linear gated_linear(const WeightName& name, int64_t n, int64_t k, bool bias);
   // "<name>.weight" [out, in, kernel, kernel] and, if `bias`, "<name>.bias" [out].
   Conv2d conv2d(const WeightName& name, int64_t out, int64_t in, int64_t kernel,
                 const ops::Conv2dOptions& options, bool bias = true);
@@ -103,7 +106,7 @@ class WeightLoader {
   Tensor float_tensor(const std::string& name, const Shape& shape) const;
   ops::ConvStorage conv_storage(DType stored) const;
   Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
-                         int64_t k, bool bias);
+                         int64_t k, bool bias, bool gated = false);
   Tensor as_kept(const Tensor& weight) const;
   TokenRows token_rows(const WeightName& name, const Tensor& table) const;
   Linear plain_head(const Tensor& weight, const TokenRows& added) const;

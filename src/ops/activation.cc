@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "ops/bf16.h"
 #include "ops/common.h"
 
 namespace sumi::ops {
@@ -38,6 +39,7 @@ Activation activation_from_name(const std::string& name) {
 }
 
 Tensor activation(const Tensor& x, Activation kind) {
+  if (is_bf16(x)) return narrow(activation(widen(x), kind));
   check_f32("activation", "x", x);
   Tensor out = Tensor::empty(x.shape());
   const float* from = x.f32();
@@ -83,6 +85,7 @@ Tensor gated(const Tensor& gate, const Tensor& up, Activation kind) {
 }
 
 Tensor gated(const Tensor& gate_up, Activation kind, GateHalf gate) {
+  if (is_bf16(gate_up)) return narrow(gated(widen(gate_up), kind, gate));
   const int64_t width = check_rows("gated", "gate_up", gate_up), n = width / 2;
   if (width % 2 != 0)
     fail("gated: gate_up of shape {} has an odd last size", shape_string(gate_up.shape()));

@@ -3,8 +3,11 @@
 #include <cmath>
 #include <limits>
 
+#include "base/memory.h"
 #include "kernels/attention_blocks.h"
+#include "kernels/picture_attention.h"
 #include "kernels/tile_matmul.h"
+#include "ops/bf16.h"
 #include "ops/common.h"
 #include "ops/work.h"
 
@@ -50,12 +53,13 @@ struct Problem {
 };
 
 Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
-  check_f32("attention", "q", q);
-  check_f32("attention", "k", k);
+  const bool narrow = is_bf16(q) && is_bf16(k) && is_bf16(v);
+  if (!narrow) check_f32("attention", "q", q);
+  if (!narrow) check_f32("attention", "k", k);
   if (q.dim() != 4 || k.dim() != 4 || k.size(0) != q.size(0) || k.size(3) != q.size(3))
     fail("attention: q {} and k {}, expected [B, T, H, D] and [B, S, Hkv, D]",
          shape_string(q.shape()), shape_string(k.shape()));
-  check_shape("attention", "v", v, k.shape());
+  if (!narrow || v.shape() != k.shape()) check_shape("attention", "v", v, k.shape());
   const int64_t heads = q.size(2), kv_heads = k.size(2);
   if (kv_heads <= 0 || heads % kv_heads != 0)
     fail("attention: {} query heads are not a multiple of {} key heads", heads, kv_heads);
@@ -300,8 +304,54 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
 
 }  // namespace
 
+namespace {
+
+// bf16 pictures on AMX tiles.
+Tensor attention_in_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
+  const kernels::PictureAttentionKernels& kernels = kernels::picture_attention_kernels();
+  const Problem p = check(q, k, v, options);
+  Tensor out = Tensor::empty(q.shape(), DType::bf16);
+  if (out.numel() == 0 || p.keys == 0) return out;
+  const auto *from_q = q.data<uint16_t>(), *from_k = k.data<uint16_t>(), *from_v = v.data<uint16_t>();
+  auto* to = out.data<uint16_t>();
+  const int64_t packed_bytes = kernels.packed_bytes(p.keys, p.size), heads = p.batch * p.kv_heads;
+  thread_local base::Scratch all_packed;
+  std::byte* packed = all_packed.at_least(static_cast<size_t>(heads * packed_bytes));
+  base::parallel_for(heads, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t at = p.kv_offset(item / p.kv_heads, 0, item % p.kv_heads);
+      kernels.pack({from_k + at, from_v + at, p.kv_row(), p.keys, p.size, packed + item * packed_bytes});
+    }
+  });
+  constexpr int64_t kBlock = 256;  // queries of a task
+  const int64_t blocks = (p.queries + kBlock - 1) / kBlock;
+  base::parallel_tasks(p.batch * p.heads * blocks, [&](int64_t task) {
+    thread_local base::Scratch scratch;
+    const int64_t t = task % blocks * kBlock, h = task / blocks % p.heads, b = task / blocks / p.heads;
+    const int64_t at = p.q_offset(b, t, h);
+    kernels.attend({.packed = packed + (b * p.kv_heads + h / p.group) * packed_bytes,
+                    .keys = p.keys,
+                    .head_dim = p.size,
+                    .scale = p.options.scale,
+                    .q = from_q + at,
+                    .out = to + at,
+                    .q_row = p.q_row(),
+                    .out_row = p.q_row(),
+                    .queries = std::min(kBlock, p.queries - t),
+                    .scratch = scratch.at_least(static_cast<size_t>(kernels.scratch_bytes(p.size)))});
+  });
+  count_products(2 * p.batch * p.heads * p.queries * p.keys * p.size);
+  return out;
+}
+
+}  // namespace
+
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options) {
+  if (is_bf16(q) && is_bf16(k) && is_bf16(v) && plain(options) && !options.first_keys.defined() &&
+      kernels::picture_attention_kernels().attend)
+    return attention_in_tiles(q, k, v, options);
+  if (is_bf16(q)) return narrow(attention(widen(q), widen(k), widen(v), options));
   const Problem p = check(q, k, v, options);
   Tensor out = Tensor::empty(q.shape());
   count_products(2 * q.numel() * p.keys);

@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ops/activation.h"
+#include "ops/bf16.h"
 #include "ops/common.h"
 #include "ops/picture.h"
 #include "ops/work.h"
@@ -30,7 +31,7 @@ Problem problem_of(const Shape& x, const Shape& weight, const Conv2dOptions& o) 
 }
 
 Problem check(const Tensor& x, const Shape& weight, const Tensor& bias, const Conv2dOptions& o) {
-  check_f32("conv2d", "x", x);
+  if (!is_bf16(x)) check_f32("conv2d", "x", x);
   if (x.dim() != 4 || weight.size() != 4 || x.size(3) != weight[1])
     fail("conv2d: x {} and weight {}, expected [B, H, W, I] and [O, I, kh, kw]",
          shape_string(x.shape()), shape_string(weight));
@@ -78,6 +79,64 @@ bool in_lanes(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) 
          weight[1] % kernels::kLanes == 0;
 }
 
+bool two_bytes(ConvStorage storage) {
+  return storage == ConvStorage::bf16 || storage == ConvStorage::f16;
+}
+
+// Whether the convolution goes through kernels/picture_tiles.h.
+bool in_tiles(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) {
+  const int64_t kernel = weight[2], padding = kernel / 2;
+  return two_bytes(storage) && kernels::has_picture_tiles() && (kernel == 1 || kernel == 3) &&
+         weight[3] == kernel && o.stride == 1 && o.pad_top == padding && o.pad_bottom == padding &&
+         o.pad_left == padding && o.pad_right == padding && weight[0] % kernels::kTileOuts == 0 &&
+         weight[1] % kernels::kLineDepth == 0 && weight[0] > 0 && weight[1] > 0;
+}
+
+kernels::TileSource tile_source(DType dtype) {
+  return dtype == DType::f32   ? kernels::TileSource::f32
+         : dtype == DType::f16 ? kernels::TileSource::f16
+                               : kernels::TileSource::bf16;
+}
+
+Tensor conv2d_in_tiles(const Problem& p, const Tensor& x, const PackedConv& weight, const Tensor& bias,
+                       const Conv2dOptions& options, Tensor residual, const GroupAffine* before) {
+  const kernels::TileWeights& tiles = *weight.tiles();
+  if (options.stride != 1 || options.pad_top != p.kernel_height / 2 || options.pad_left != p.kernel_width / 2 ||
+      p.out_height() != p.height || p.out_width() != p.width)
+    fail("conv2d: weight {} was packed for another stride or padding", shape_string(weight.shape()));
+  if (tiles.gated && (residual.defined() || options.silu))
+    fail("conv2d: weight {} has gates: no residual and no activation", shape_string(weight.shape()));
+  const Shape shape = {p.batch, p.height, p.width, tiles.results()};
+  kernels::TileEpilogue epilogue{.bias = bias.defined() ? bias.f32() : nullptr, .silu = options.silu};
+  Tensor out;
+  if (residual.defined()) {
+    if (residual.dtype() != x.dtype() || residual.shape() != shape)
+      fail("conv2d: residual {} {} for a result {} {}", tensor::dtype_name(residual.dtype()),
+           shape_string(residual.shape()), tensor::dtype_name(x.dtype()), shape_string(shape));
+    if (options.silu) fail("conv2d: silu after a residual has no use");
+    out = residual.sole_owner() ? residual : Tensor::empty(shape, x.dtype());
+    epilogue.residual = residual.bytes();
+  } else {
+    out = Tensor::empty(shape, x.dtype());
+  }
+  if (out.numel() == 0) return out;
+  kernels::TileAffine affine;
+  if (before) {
+    check_shape("conv2d", "the input's scale", before->scale, {p.batch, p.in_channels});
+    check_shape("conv2d", "the input's shift", before->shift, {p.batch, p.in_channels});
+    affine = {before->scale.f32(), before->shift.f32(), before->silu};
+  }
+  const bool doubled = options.doubled && p.kernel_height == 3;  // which reads doubled pictures itself
+  const Tensor picture = options.doubled && !doubled ? upsample_nearest_2x(x) : x;
+  const kernels::TileInput from{picture.bytes(), is_bf16(picture)};
+  const kernels::TileOutput to{out.bytes(), is_bf16(out)};
+  if (p.kernel_height == 3)
+    kernels::tile_convolution(from, affine, p.batch, p.height, p.width, doubled, tiles, epilogue, to);
+  else
+    kernels::tile_product(from, affine, p.batch, p.height * p.width, tiles, epilogue, to);
+  return out;
+}
+
 kernels::LaneType lane_type(ConvStorage storage) {
   switch (storage) {
     case ConvStorage::f32: return kernels::LaneType::f32;
@@ -92,12 +151,20 @@ kernels::LaneType lane_type(ConvStorage storage) {
 
 bool multiplies_bf16() { return base::active_isa() >= base::Isa::avx512_bf16; }
 
+bool PackedConv::can_gate(const Shape& weight, ConvStorage storage) {
+  return weight.size() == 4 && weight[2] == 1 && in_tiles(weight, storage, {});
+}
+
 PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOptions& options,
-                       int64_t height)
+                       int64_t height, bool gated)
     : shape_(check_weight(weight).shape()) {
-  const bool two_bytes = storage == ConvStorage::bf16 || storage == ConvStorage::f16;
-  const bool bf16 = two_bytes && multiplies_bf16();
-  if (!bf16 && in_lanes(shape_, storage, options)) {
+  const bool bf16 = two_bytes(storage) && multiplies_bf16();
+  if (gated && !can_gate(shape_, storage))
+    fail("conv2d: weight {} cannot be packed with gates", shape_string(shape_));
+  if (in_tiles(shape_, storage, options)) {
+    tiles_ = kernels::pack_tiles(weight.bytes(), tile_source(weight.dtype()), shape_[0], shape_[1],
+                                 shape_[2] * shape_[3], gated);
+  } else if (!bf16 && in_lanes(shape_, storage, options)) {
     const Tensor wide = weight.dtype() == DType::f32 ? weight : weight.to(DType::f32);
     lanes_ = kernels::pack_lanes(wide.f32(), shape_[0], shape_[1], shape_[2] * shape_[3],
                                  lane_type(storage));
@@ -107,7 +174,9 @@ PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOp
   }
 }
 
-size_t PackedConv::bytes() const { return lanes_ ? lanes_->bytes() : onednn_->bytes(); }
+size_t PackedConv::bytes() const {
+  return tiles_ ? tiles_->bytes() : lanes_ ? lanes_->bytes() : onednn_->bytes();
+}
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options) {
@@ -138,11 +207,15 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
 }
 
 Tensor conv2d(const Tensor& x, const PackedConv& weight, const Tensor& bias,
-              const Conv2dOptions& options, Tensor residual) {
+              const Conv2dOptions& options, Tensor residual, const GroupAffine* before) {
   const Problem p = check(x, weight.shape(), bias, options);
   if (needs_record({&x, &bias, &residual}))
     fail("conv2d: a packed weight {} has no gradient; load the model as trainable",
          shape_string(weight.shape()));
+  if (weight.tiles()) return conv2d_in_tiles(p, x, weight, bias, options, std::move(residual), before);
+  if (before) fail("conv2d: weight {} does not change its input", shape_string(weight.shape()));
+  if (is_bf16(x))
+    return narrow(conv2d(widen(x), weight, bias, options, residual.defined() ? widen(residual) : residual));
   const Shape shape = result_shape(p);
   const bool accumulate = residual.defined();
   Tensor out;
@@ -182,8 +255,8 @@ Tensor conv2d(const Tensor& x, const PackedConv& weight, const Tensor& bias,
   }
   const onednn::ConvEpilogue epilogue{.silu = options.silu, .accumulate = accumulate};
   if (weight.onednn()->type() == onednn::ConvType::bf16) {
-    const Tensor narrow = picture.to(DType::bf16);
-    onednn::convolve(p, narrow.bytes(), *weight.onednn(), b, epilogue, out.f32());
+    const Tensor rounded = narrow(picture);
+    onednn::convolve(p, rounded.bytes(), *weight.onednn(), b, epilogue, out.f32());
   } else {
     onednn::convolve(p, picture.bytes(), *weight.onednn(), b, epilogue, out.f32());
   }
@@ -191,18 +264,20 @@ Tensor conv2d(const Tensor& x, const PackedConv& weight, const Tensor& bias,
 }
 
 Tensor linear(const Tensor& x, const PackedConv& weight, const Tensor& bias, Tensor residual) {
-  const int64_t k = check_rows("linear", "x", x), rows = row_count(x, k);
+  if (!is_bf16(x)) check_rows("linear", "x", x);
+  const int64_t k = x.dim() > 0 ? x.shape().back() : 0, rows = row_count(x, k);
   const Shape& w = weight.shape();
   if (w[1] != k || w[2] != 1 || w[3] != 1)
     fail("linear: packed weight {}, expected [N, {}, 1, 1] for x {}", shape_string(w), k,
          shape_string(x.shape()));
   Shape shape = x.shape();
-  shape.back() = w[0];
+  shape.back() = weight.gated() ? w[0] / 2 : w[0];
   if (needs_record({&x, &bias, &residual}))
     fail("linear: a packed weight {} has no gradient; load the model as trainable", shape_string(w));
   if (residual.defined()) {
-    check_shape("linear", "residual", residual, shape);
-    residual = residual.view({1, rows, 1, w[0]});  // the only handle, if the caller gave up theirs
+    if (residual.shape() != shape)
+      fail("linear: residual {}, expected {}", shape_string(residual.shape()), shape_string(shape));
+    residual = residual.view({1, rows, 1, shape.back()});  // the only handle, if the caller gave up theirs
   }
   return conv2d(x.view({1, rows, 1, k}), weight, bias, {}, std::move(residual))
       .view(std::move(shape));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ops/bf16.h"
 #include "ops/common.h"
 
 namespace sumi::ops {
@@ -68,6 +69,7 @@ Tensor unary(const Tensor& x, const Kernel& kernel) {
 }  // namespace
 
 Tensor add(const Tensor& a, const Tensor& b) {
+  if (is_bf16(a)) return narrow(add(widen(a), widen(b)));
   const int64_t repeat = check_broadcast("add", a, b);
   Tensor out = broadcast(elementwise().add, a, b, repeat);
   if (needs_record({&a, &b}))
@@ -97,6 +99,7 @@ Tensor mul(const Tensor& a, const Tensor& b) {
 }
 
 Tensor scale(const Tensor& x, float factor) {
+  if (is_bf16(x)) return narrow(scale(widen(x), factor));
   check_f32("scale", "x", x);
   const auto run = [factor](const Tensor& from) {
     return unary(from, [factor](const float* in, float* out, int64_t, int64_t n) {

@@ -4,7 +4,9 @@
 #include <memory>
 #include <vector>
 
+#include "base/half.h"
 #include "kernels/group_norm.h"
+#include "ops/bf16.h"
 #include "ops/common.h"
 #include "ops/picture.h"
 
@@ -66,16 +68,27 @@ void for_chunks(const Problem& p, const Body& body) {
   });
 }
 
-// Of x + offset, with offset [B, C] or null; scale and shift are for x itself.
-Statistics statistics_of(const Problem& p, const float* x, const float* offset, const float* weight,
+// Of x + offset (f32 or bf16), with offset [B, C] or null; scale and shift are for x itself.
+Statistics statistics_of(const Problem& p, const Tensor& x, const float* offset, const float* weight,
                          const float* bias, double eps) {
   const int64_t c = p.channels, size = p.group_size();
   std::vector<double> sum, square;
+  std::vector<float> centers(static_cast<size_t>(p.batch * c));  // each picture's first pixel
+  for (int64_t b = 0; b < p.batch; ++b)
+    for (int64_t i = 0; i < c; ++i) {
+      const int64_t at = b * p.rows * c + i;
+      centers[static_cast<size_t>(b * c + i)] =
+          is_bf16(x) ? base::bf16_to_float(x.data<uint16_t>()[at]) : x.f32()[at];
+    }
   // Sums are of differences from the picture's first pixel.
   channel_sums(p, sum, square,
                [&](int64_t row, int64_t rows, int64_t b, float* part, float* part_square) {
-                 group_norm_kernels().sums(x + row * c, x + b * p.rows * c, rows, c, part,
-                                           part_square);
+                 const float* center = centers.data() + b * c;
+                 if (is_bf16(x))
+                   group_norm_kernels().sums_of_bf16(x.data<uint16_t>() + row * c, center, rows, c, part,
+                                                     part_square);
+                 else
+                   group_norm_kernels().sums(x.f32() + row * c, center, rows, c, part, part_square);
                });
   Statistics s;
   s.mean.resize(static_cast<size_t>(p.batch * p.groups));
@@ -85,7 +98,7 @@ Statistics statistics_of(const Problem& p, const float* x, const float* offset, 
   const auto n = static_cast<double>(p.rows);
   for (int64_t b = 0; b < p.batch; ++b) {
     const auto added = [&](int64_t i) { return offset ? double{offset[b * c + i]} : 0.0; };
-    const auto first = [&](int64_t i) { return x[b * p.rows * c + i] + added(i); };
+    const auto first = [&](int64_t i) { return centers[static_cast<size_t>(b * c + i)] + added(i); };
     for (int64_t g = 0; g < p.groups; ++g) {
       double mean = 0, squares = 0;
       for (int64_t i = g * size; i < (g + 1) * size; ++i)
@@ -174,7 +187,8 @@ std::vector<Tensor> backward(const Problem& p, const Statistics& s, const Tensor
 namespace {
 
 Problem check(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups, bool silu) {
-  const int64_t c = check_rows("group_norm", "x", x);
+  if (!is_bf16(x)) check_rows("group_norm", "x", x);
+  const int64_t c = x.dim() > 0 ? x.shape().back() : 0;
   if (x.dim() < 2) fail("group_norm: x {}, expected [B, ..., C]", shape_string(x.shape()));
   check_shape("group_norm", "weight", weight, {c});
   check_shape("group_norm", "bias", bias, {c});
@@ -196,12 +210,13 @@ void apply(const Problem& p, const Statistics& statistics, const float* from, fl
 
 Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int64_t groups,
                   float eps, bool silu) {
+  if (is_bf16(x)) return narrow(group_norm(widen(x), weight, bias, groups, eps, silu));
   const Problem p = check(x, weight, bias, groups, silu);
   Tensor out = Tensor::empty(x.shape());
   if (out.numel() == 0) return out;
   const bool recording = needs_record({&x, &weight, &bias});
   auto statistics = std::make_shared<Statistics>(
-      statistics_of(p, x.f32(), nullptr, weight.f32(), bias.f32(), double{eps}));
+      statistics_of(p, x, nullptr, weight.f32(), bias.f32(), double{eps}));
   apply(p, *statistics, x.f32(), out.f32());
   if (recording)
     record(out, "group_norm", {x, weight, bias},
@@ -216,15 +231,28 @@ Tensor group_norm_of_sum(Tensor x, const Tensor& offset, const Tensor& weight, c
   if (needs_record({&x, &offset, &weight, &bias}))
     return group_norm(offset.defined() ? add_per_picture(x, offset) : x, weight, bias, groups, eps,
                       silu);
+  if (is_bf16(x))
+    return narrow(group_norm_of_sum(widen(x), offset, weight, bias, groups, eps, silu));
   const Problem p = check(x, weight, bias, groups, silu);
   if (offset.defined()) check_shape("group_norm", "offset", offset, {p.batch, p.channels});
   if (x.numel() == 0) return x;
   const Statistics statistics =
-      statistics_of(p, x.f32(), offset.defined() ? offset.f32() : nullptr, weight.f32(), bias.f32(),
+      statistics_of(p, x, offset.defined() ? offset.f32() : nullptr, weight.f32(), bias.f32(),
                     double{eps});
   Tensor out = x.sole_owner() ? x : Tensor::empty(x.shape());
   apply(p, statistics, x.f32(), out.f32());
   return out;
+}
+
+GroupAffine group_affine(const Tensor& x, const Tensor& offset, const Tensor& weight, const Tensor& bias,
+                         int64_t groups, float eps, bool silu) {
+  if (needs_record({&x, &offset, &weight, &bias})) fail("group_affine: it has no gradient");
+  const Problem p = check(x, weight, bias, groups, silu);
+  if (offset.defined()) check_shape("group_norm", "offset", offset, {p.batch, p.channels});
+  if (x.numel() == 0) fail("group_affine: x {} is empty", shape_string(x.shape()));
+  const Statistics s = statistics_of(p, x, offset.defined() ? offset.f32() : nullptr, weight.f32(),
+                                     bias.f32(), double{eps});
+  return {Tensor::from(s.scale, {p.batch, p.channels}), Tensor::from(s.shift, {p.batch, p.channels}), silu};
 }
 
 }  // namespace sumi::ops

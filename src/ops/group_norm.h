@@ -16,4 +16,13 @@ Tensor group_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, int
 Tensor group_norm_of_sum(Tensor x, const Tensor& offset, const Tensor& weight, const Tensor& bias,
                          int64_t groups, float eps, bool silu = false);
 
+// What group_norm_of_sum does to x (f32 or bf16) as x * scale + shift, then silu: for a layer that applies it to its
+// input as it reads it (conv2d). Not differentiable.
+struct GroupAffine {
+  Tensor scale, shift;  // [B, C]
+  bool silu = false;
+};
+GroupAffine group_affine(const Tensor& x, const Tensor& offset, const Tensor& weight, const Tensor& bias,
+                         int64_t groups, float eps, bool silu);
+
 }  // namespace sumi::ops

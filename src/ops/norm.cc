@@ -2,6 +2,8 @@
 
 #include <memory>
 
+#include "kernels/picture_tiles.h"
+#include "ops/bf16.h"
 #include "ops/common.h"
 
 namespace sumi::ops {
@@ -37,7 +39,32 @@ Tensor bias_gradient(const Tensor& dy, int64_t rows, int64_t n) {
 
 }  // namespace
 
+namespace {
+
+// bf16 rows through buffers of f32.
+Tensor narrow_layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
+  const int64_t n = x.shape().back(), rows = row_count(x, n);
+  check_shape("layer_norm", "weight", weight, {n});
+  if (bias.defined()) check_shape("layer_norm", "bias", bias, {n});
+  Tensor out = Tensor::empty(x.shape(), DType::bf16);
+  const auto* from = x.data<uint16_t>();
+  auto* to = out.data<uint16_t>();
+  const float *w = weight.f32(), *b = bias.defined() ? bias.f32() : nullptr;
+  for_rows(rows, n, [&](int64_t begin, int64_t end) {
+    std::vector<float> wide(static_cast<size_t>(n)), normed(wide.size());
+    for (int64_t r = begin; r < end; ++r) {
+      kernels::picture_tile_kernels().widen(from + r * n, wide.data(), n);
+      elementwise().layer_norm(wide.data(), w, b, eps, normed.data(), n);
+      kernels::picture_tile_kernels().narrow(normed.data(), to + r * n, n);
+    }
+  });
+  return out;
+}
+
+}  // namespace
+
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
+  if (is_bf16(x) && kernels::has_picture_tiles()) return narrow_layer_norm(x, weight, bias, eps);
   const int64_t n = check_rows("layer_norm", "x", x);
   check_shape("layer_norm", "weight", weight, {n});
   if (bias.defined()) check_shape("layer_norm", "bias", bias, {n});

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "ops/bf16.h"
 #include "ops/common.h"
 
 namespace sumi::ops {
@@ -45,6 +46,7 @@ Tensor sum_pictures(const Sizes& s, const Tensor& g, const float* factor) {
 }  // namespace
 
 Tensor upsample_nearest(const Tensor& x, int64_t height, int64_t width) {
+  if (is_bf16(x)) return narrow(upsample_nearest(widen(x), height, width));
   check_picture("upsample_nearest", x);
   const int64_t b = x.size(0), h = x.size(1), w = x.size(2), c = x.size(3);
   if (height < 1 || width < 1 || h < 1 || w < 1)
@@ -137,6 +139,7 @@ Tensor add_per_picture(const Tensor& x, const Tensor& y) {
 }
 
 Tensor modulate(const Tensor& x, const Tensor& scale, const Tensor& shift) {
+  if (is_bf16(x)) return narrow(modulate(widen(x), scale, shift));
   const Sizes s = check_per_picture("modulate", "scale", x, scale);
   check_per_picture("modulate", "shift", x, shift);
   const auto run = [s](const Tensor& from, const Tensor& factor, const float* offset) {

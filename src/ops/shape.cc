@@ -2,19 +2,21 @@
 
 #include <cstring>
 
+#include "ops/bf16.h"
 #include "ops/common.h"
 
 namespace sumi::ops {
 namespace {
 
-// Copies `rows` rows of `count` floats between rows `from_width` and `to_width` apart.
-void copy_columns(const float* from, int64_t from_width, float* to, int64_t to_width, int64_t rows,
-                  int64_t count) {
+// Copies `rows` rows of `count` elements between rows `from_width` and `to_width` apart.
+template <class Element>
+void copy_columns(const Element* from, int64_t from_width, Element* to, int64_t to_width,
+                  int64_t rows, int64_t count) {
   if (count == 0) return;
   for_rows(rows, count, [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       std::memcpy(to + r * to_width, from + r * from_width,
-                  static_cast<size_t>(count) * sizeof(float));
+                  static_cast<size_t>(count) * sizeof(Element));
   });
 }
 
@@ -59,7 +61,8 @@ Tensor concat_last(const std::vector<Tensor>& parts) {
   int64_t width = 0;
   bool recording = false;
   for (const Tensor& part : parts) {
-    width += check_rows("concat_last", "a part", part);
+    if (!is_bf16(part) || !is_bf16(parts[0])) check_rows("concat_last", "a part", part);
+    if (part.dim() > 0) width += part.shape().back();
     if (part.dim() != parts[0].dim() ||
         !std::equal(part.shape().begin(), part.shape().end() - 1, parts[0].shape().begin()))
       fail("concat_last: parts of shapes {} and {}", shape_string(parts[0].shape()),
@@ -68,14 +71,17 @@ Tensor concat_last(const std::vector<Tensor>& parts) {
   }
   Shape shape = parts[0].shape();
   shape.back() = width;
-  Tensor out = Tensor::empty(std::move(shape));
+  Tensor out = Tensor::empty(std::move(shape), parts[0].dtype());
   const int64_t rows = row_count(out, width);
   int64_t column = 0;
   std::vector<std::pair<int64_t, bool>> pieces;  // columns, and whether they need a gradient
   for (const Tensor& part : parts) {
     const int64_t count = part.shape().back();
     pieces.emplace_back(count, part.requires_grad());
-    copy_columns(part.f32(), count, out.f32() + column, width, rows, count);
+    if (is_bf16(out))
+      copy_columns(part.data<uint16_t>(), count, out.data<uint16_t>() + column, width, rows, count);
+    else
+      copy_columns(part.f32(), count, out.f32() + column, width, rows, count);
     column += count;
   }
   if (recording)

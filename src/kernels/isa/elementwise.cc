@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/isa/gelu.h"
 #include "kernels/isa/simd.h"
 
 namespace sumi::kernels::SUMI_ISA {
@@ -92,8 +93,6 @@ void clamp_backward(const float* x, float limit, const float* dy, float* dx, int
   });
 }
 
-inline Vec absolute(Vec x) { return max(x, Vec::zero() - x); }
-
 // Below 0.6 an odd polynomial fitted to tanh (relative error 2.3e-8), so that small values keep
 // their digits; above, 1 - 2 / (e^2|x| + 1).
 inline Vec tanh(Vec x) {
@@ -120,26 +119,6 @@ void softcap_backward(const float* y, float cap, const float* dy, float* dx, int
   });
 }
 
-// erfc(|x| / sqrt(2)) / 2, the upper tail of the normal distribution at |x|. With t = 1 / (1 + 0.4
-// z) and z = |x| / sqrt(2), erfc(z) e^(z^2) / (2 t) is smooth; the polynomial in t is fitted to it
-// on [0, 10] (relative error 1.5e-8). gaussian returns e^(-x^2 / 2).
-inline Vec normal_tail(Vec x, Vec& gaussian) {
-  const Vec one = Vec::set1(1);
-  gaussian = exp(Vec::set1(-0.5f) * x * x);
-  const Vec t = one / fma(absolute(x), Vec::set1(0.4f * 0.70710678f), one);
-  Vec p = Vec::set1(-0.016292237f);
-  p = fma(p, t, Vec::set1(0.10691965f));
-  p = fma(p, t, Vec::set1(-0.26748620f));
-  p = fma(p, t, Vec::set1(0.29706922f));
-  p = fma(p, t, Vec::set1(-0.16092411f));
-  p = fma(p, t, Vec::set1(0.14570171f));
-  p = fma(p, t, Vec::set1(0.061640476f));
-  p = fma(p, t, Vec::set1(0.10811306f));
-  p = fma(p, t, Vec::set1(0.11240134f));
-  p = fma(p, t, Vec::set1(0.11285709f));
-  return p * t * gaussian;
-}
-
 // Each activation: apply(x) and its derivative slope(x).
 struct Identity {
   static Vec apply(Vec x) { return x; }
@@ -150,11 +129,7 @@ struct Relu {
   static Vec slope(Vec x) { return select_positive(x, Vec::set1(1), Vec::zero()); }
 };
 struct Gelu {
-  static Vec apply(Vec x) {  // x (1 - tail) or x tail: both are max(x, 0) - |x| tail
-    Vec gaussian;
-    const Vec tail = normal_tail(x, gaussian);
-    return max(Vec::zero(), x) - absolute(x) * tail;
-  }
+  static Vec apply(Vec x) { return gelu(x); }
   static Vec slope(Vec x) {  // Phi(x) + x phi(x)
     Vec gaussian;
     const Vec tail = normal_tail(x, gaussian);

@@ -1,7 +1,8 @@
 // The copies of kernels/group_norm.h, one per instruction set.
 #include "kernels/group_norm.h"
 
-#include "kernels/isa/simd.h"
+#include "base/half.h"
+#include "kernels/isa/simd_int.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
@@ -33,15 +34,17 @@ inline Vec through_silu(Vec dy, Vec z) {
   return dy * s * fma(z, one - s, one);
 }
 
-void sums(const float* x, const float* center, int64_t rows, int64_t channels, float* sum,
-          float* square) {
+// load_x(r, c, load): row r's channels from c on, whole or partial as load is.
+template <class LoadX>
+inline void add_sums(const LoadX& load_x, const float* center, int64_t rows, int64_t channels,
+                     float* sum, float* square) {
   for (int64_t r = 0; r < rows; r += kRows) {
     const int64_t end = r + kRows < rows ? r + kRows : rows;
     for_channels(channels, [&](int64_t c, const auto& load, const auto& store) {
       const Vec middle = load(center + c);
       Vec s = load(sum + c), q = load(square + c);
       for (int64_t i = r; i < end; ++i) {
-        const Vec d = load(x + i * channels + c) - middle;
+        const Vec d = load_x(i, c, load) - middle;
         s = s + d;
         q = fma(d, d, q);
       }
@@ -49,6 +52,25 @@ void sums(const float* x, const float* center, int64_t rows, int64_t channels, f
       store(q, square + c);
     });
   }
+}
+
+void sums(const float* x, const float* center, int64_t rows, int64_t channels, float* sum,
+          float* square) {
+  add_sums([=](int64_t r, int64_t c, const auto& load) { return load(x + r * channels + c); }, center, rows,
+           channels, sum, square);
+}
+
+void sums_of_bf16(const uint16_t* x, const float* center, int64_t rows, int64_t channels, float* sum,
+                  float* square) {
+  add_sums(
+      [=](int64_t r, int64_t c, const auto& load) {
+        const uint16_t* from = x + r * channels + c;
+        if (c + kWidth <= channels) return load_bf16(from);
+        float wide[kWidth] = {};
+        for (int64_t i = 0; i < channels - c; ++i) wide[i] = base::bf16_to_float(from[i]);
+        return load(wide);
+      },
+      center, rows, channels, sum, square);
 }
 
 void apply(const float* x, ChannelAffine affine, int64_t rows, int64_t channels, float* y) {
@@ -101,6 +123,6 @@ void backward_apply(const float* x, const float* dy, ChannelAffine affine, const
 
 }  // namespace
 
-const GroupNormKernels kGroupNorm = {sums, apply, backward_sums, backward_apply};
+const GroupNormKernels kGroupNorm = {sums, sums_of_bf16, apply, backward_sums, backward_apply};
 
 }  // namespace sumi::kernels::SUMI_ISA

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "models/diffusion/tiling.h"
+#include "ops/bf16.h"
 #include "ops/ops.h"
 
 namespace sumi::models {
@@ -32,8 +33,8 @@ LatentDistribution distribution(const Tensor& moments, int64_t channels) {
 // At the size of the picture each tensor takes hundreds of megabytes: none lives longer than it must.
 Tensor AutoencoderKl::Resnet::operator()(Tensor x) const {
   Tensor rest = shortcut.defined() ? shortcut(x) : x;
-  x = conv1(norm1.of_sum(std::move(x), {}, true));
-  return conv2(norm2.of_sum(std::move(x), {}, true), std::move(rest));
+  x = conv1.of_normed(std::move(x), norm1, {}, true);
+  return conv2.of_normed(std::move(x), norm2, {}, true, std::move(rest));
 }
 
 Tensor AutoencoderKl::Attention::operator()(const Tensor& x) const {
@@ -56,13 +57,18 @@ Tensor AutoencoderKl::Middle::operator()(Tensor x) const {
 }
 
 Tensor AutoencoderKl::moments(const Tensor& pictures) const {
-  Tensor x = encoder_.conv_in(pictures);
+  Tensor x = as_kept(encoder_, encoder_.conv_in(pictures));
   for (const Level& level : encoder_.levels) {
     for (const Resnet& resnet : level.resnets) x = resnet(std::move(x));
     if (level.resample.defined()) x = level.resample(x);
   }
-  x = encoder_.conv_out(encoder_.norm_out(encoder_.middle(x), true));
+  x = ops::widen(encoder_.conv_out(encoder_.norm_out(encoder_.middle(x), true)));
   return quant_conv_.defined() ? quant_conv_(x) : x;
+}
+
+// As it goes through the half: in bf16 where its weights multiply so (ops/bf16.h).
+Tensor AutoencoderKl::as_kept(const Half& half, const Tensor& x) {
+  return half.middle.resnets[0].conv1.takes_bf16() ? ops::narrow(x) : x;
 }
 
 LatentDistribution AutoencoderKl::encode(const Tensor& pictures) const {
@@ -73,12 +79,12 @@ LatentDistribution AutoencoderKl::encode(const Tensor& pictures) const {
 Tensor AutoencoderKl::decode(const Tensor& latents) const {
   check_latents(latents);
   Tensor x = post_quant_conv_.defined() ? post_quant_conv_(latents) : latents;
-  x = decoder_.middle(decoder_.conv_in(x));
+  x = decoder_.middle(as_kept(decoder_, decoder_.conv_in(x)));
   for (const Level& level : decoder_.levels) {
     for (const Resnet& resnet : level.resnets) x = resnet(std::move(x));
     if (level.resample.defined()) x = level.resample.of_upsampled(x, 2 * x.size(1), 2 * x.size(2));
   }
-  return decoder_.conv_out(decoder_.norm_out.of_sum(std::move(x), {}, true));
+  return ops::widen(decoder_.conv_out(decoder_.norm_out.of_sum(std::move(x), {}, true)));
 }
 
 // As diffusers' tiled_encode and tiled_decode: tiles of sample_size pixels, a quarter of which

@@ -72,6 +72,7 @@ class AutoencoderKl : public Vae {
   Middle load_middle(nn::WeightLoader& loader, const std::string& name);
   void load_encoder(nn::WeightLoader& loader);
   void load_decoder(nn::WeightLoader& loader);
+  static Tensor as_kept(const Half& half, const Tensor& x);
   Tensor moments(const Tensor& pictures) const;  // [B, h, w, 2 C]: means, then log variances
   void check_pictures(const Tensor& pictures) const;
   void check_latents(const Tensor& latents) const;

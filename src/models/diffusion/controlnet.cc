@@ -176,7 +176,7 @@ UNetResiduals ControlNet::operator()(const UNetInput& input, const Tensor& condi
          tensor::shape_string(expected));
   std::vector<Tensor> skips;
   const Tensor mid =
-      encoder_.run(ops::add(encoder_.conv_in(input.sample), hint(condition)), step, skips);
+      encoder_.run(encoder_.as_kept(ops::add(encoder_.conv_in(input.sample), hint(condition))), step, skips);
   UNetResiduals residuals;
   const auto scaled = [](const Tensor& x, float factor) {
     return factor == 1 ? x : ops::scale(x, factor);

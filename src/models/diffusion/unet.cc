@@ -74,6 +74,7 @@ UNetEncoder::UNetEncoder(nn::WeightLoader& loader, UNetConfig config) : config_(
   if (config_.text_time) added_ = load_mlp(loader, "add_embedding", config_.projection_input);
   for (size_t i = 0; i < config_.levels.size(); ++i)
     down_.push_back(UNetBlock::down(loader, config_, i));
+  takes_bf16_ = down_[0].takes_bf16();
   if (config_.has_mid) mid_.push_back(UNetBlock::middle(loader, config_));
 }
 
@@ -134,7 +135,7 @@ UNetStep UNetEncoder::prepare(const UNetInput& input) const {
     time = ops::add(time, class_embedding(input, batch));
   if (config_.text_time) time = ops::add(time, text_time(input, batch));
   return {.time = ops::activation(time, ops::Activation::silu),
-          .context = text_projection_.defined() ? text_projection_(text) : text};
+          .context = as_kept(text_projection_.defined() ? text_projection_(text) : text)};
 }
 
 Tensor UNetEncoder::run(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
@@ -171,7 +172,7 @@ Tensor UNet::operator()(const UNetInput& input, const UNetResiduals* residuals) 
   UNetStep step = encoder_.prepare(input);
   step.checkpoint = checkpointing_ && tensor::grad_enabled();
   std::vector<Tensor> skips;
-  Tensor x = encoder_.run(encoder_.conv_in(input.sample), step, skips);
+  Tensor x = encoder_.run(encoder_.as_kept(encoder_.conv_in(input.sample)), step, skips);
   if (residuals) {
     if (residuals->down.size() != skips.size())
       fail("{}: {} ControlNet residuals, expected {}", config().file, residuals->down.size(),
@@ -180,7 +181,7 @@ Tensor UNet::operator()(const UNetInput& input, const UNetResiduals* residuals) 
     x = ops::add(x, residuals->mid);
   }
   for (const UNetBlock& block : up_) x = block.run_up(std::move(x), step, skips);
-  return conv_out_(norm_out_(x, true));
+  return ops::widen(conv_out_(norm_out_.of_sum(std::move(x), {}, true)));
 }
 
 }  // namespace sumi::models

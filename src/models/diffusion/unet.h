@@ -9,6 +9,7 @@
 
 #include "formats/tensor_source.h"
 #include "models/diffusion/unet_blocks.h"
+#include "ops/bf16.h"
 
 namespace sumi::models {
 
@@ -41,6 +42,8 @@ class UNetEncoder {
   // Checks the input's shapes (Error) and embeds the time and what joins it.
   UNetStep prepare(const UNetInput& input) const;
   Tensor conv_in(const Tensor& sample) const { return conv_in_(sample); }
+  // x as it goes through the blocks: in bf16 where their weights multiply so (ops/bf16.h).
+  Tensor as_kept(const Tensor& x) const { return takes_bf16_ ? ops::narrow(x) : x; }
   // x after conv_in; skips gets x and every level's results.
   Tensor run(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
 
@@ -61,6 +64,7 @@ class UNetEncoder {
   nn::Embedding class_table_;
   std::vector<UNetBlock> down_;
   std::vector<UNetBlock> mid_;  // one or none
+  bool takes_bf16_ = false;
 };
 
 class UNet {

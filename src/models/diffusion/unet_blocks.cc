@@ -52,14 +52,15 @@ UNetResnet::UNetResnet(nn::WeightLoader& loader, const std::string& name, const 
 
 Tensor UNetResnet::operator()(const Tensor& x, const Tensor& time) const {
   const Tensor t = time_(time);
-  Tensor h = conv1_(norm1_(x, true));
+  const auto rest = [&] { return shortcut_.defined() ? shortcut_(x) : x; };
+  Tensor h = conv1_.of_normed(x, norm1_, {}, true);
   if (scale_shift_)
-    h = ops::activation(ops::modulate(norm2_(h), ops::slice_last(t, 0, out_),
-                                      ops::slice_last(t, out_, out_)),
-                        ops::Activation::silu);
+    h = conv2_(ops::activation(ops::modulate(norm2_(h), ops::slice_last(t, 0, out_),
+                                             ops::slice_last(t, out_, out_)),
+                               ops::Activation::silu),
+               rest());
   else
-    h = norm2_.of_sum(std::move(h), t, true);
-  h = conv2_(h, shortcut_.defined() ? shortcut_(x) : x);
+    h = conv2_.of_normed(std::move(h), norm2_, t, true, rest());
   return factor_ == 1 ? h : ops::scale(h, factor_);
 }
 
@@ -84,7 +85,7 @@ TransformerBlock::TransformerBlock(nn::WeightLoader& loader, const std::string& 
                 only_cross_ ? level.context_dim : channels);
   second_ = load(loader, name + ".attn2", name + ".norm2", channels, level.context_dim);
   norm3_ = loader.norm(named(name + ".norm3"), nn::NormKind::layer, channels, true, kLayerNormEps);
-  up_ = load_linear(loader, name + ".ff.net.0.proj", channels, 8 * channels);
+  up_ = loader.gated_linear(named(name + ".ff.net.0.proj"), 8 * channels, channels, true);
   down_ = load_linear(loader, name + ".ff.net.2", 4 * channels, channels);
 }
 
@@ -105,14 +106,14 @@ Tensor TransformerBlock::attend(const Attention& layer, const Tensor& x,
 
 Tensor TransformerBlock::feed_forward(const Tensor& x) const {
   const auto run = [this](const Tensor& rows) {
-    const Tensor inner =
-        ops::gated(up_(norm3_(rows)), ops::Activation::gelu, ops::GateHalf::last);
-    return down_(inner, rows);
+    const Tensor inner = up_(norm3_(rows));
+    return down_(up_.gated() ? inner : ops::gated(inner, ops::Activation::gelu, ops::GateHalf::last),
+                 rows);
   };
   // The inner layer is 12 times as wide as x: a piece of the rows at a time keeps it in the cache.
   constexpr int64_t kRows = 1024;
   const int64_t channels = x.size(2), rows = x.size(0) * x.size(1);
-  if (tensor::needs_record({&x}) || tensor::grad_enabled() || rows <= kRows) return run(x);
+  if (tensor::needs_record({&x}) || tensor::grad_enabled() || rows <= kRows || up_.gated()) return run(x);
   const Tensor all = x.view({rows, channels});
   Tensor out = Tensor::empty({rows, channels});
   for (int64_t begin = 0; begin < rows; begin += kRows) {
@@ -149,8 +150,7 @@ SpatialTransformer::SpatialTransformer(nn::WeightLoader& loader, const std::stri
 }
 
 Tensor SpatialTransformer::operator()(const Tensor& x, const Tensor& context) const {
-  const Tensor normed = norm_(x);
-  Tensor h = conv_in_.defined() ? conv_in_(normed) : linear_in_(normed);
+  Tensor h = conv_in_.defined() ? conv_in_.of_normed(x, norm_, {}, false) : linear_in_(norm_(x));
   h = ops::reshape(h, {x.size(0), x.size(1) * x.size(2), x.size(3)});
   for (const TransformerBlock& block : blocks_) h = block(std::move(h), context);
   h = ops::reshape(h, x.shape());

@@ -25,6 +25,7 @@ class UNetResnet {
   UNetResnet(nn::WeightLoader& loader, const std::string& name, const UNetConfig& config,
              int64_t in, int64_t out, double divisor = 1);
   Tensor operator()(const Tensor& x, const Tensor& time) const;
+  bool takes_bf16() const { return conv1_.takes_bf16() && conv2_.takes_bf16(); }
 
  private:
   nn::GroupNorm norm1_, norm2_;
@@ -79,6 +80,8 @@ class UNetBlock {
   static UNetBlock middle(nn::WeightLoader& loader, const UNetConfig& config);
   static UNetBlock up(nn::WeightLoader& loader, const UNetConfig& config, size_t index);
 
+  // Whether its weights take bf16 pictures.
+  bool takes_bf16() const { return !resnets_.empty() && resnets_[0].takes_bf16(); }
   // Appends what the way up will see.
   Tensor run_down(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
   Tensor run_middle(Tensor x, const UNetStep& step) const;

@@ -1,0 +1,205 @@
+// The copies of kernels/picture_tiles.h: those with AMX have contents.
+#include "kernels/picture_tiles.h"
+
+#include "base/half.h"
+#include "kernels/isa/simd.h"
+#include "kernels/isa/tiles.h"
+
+#if defined(SUMI_AMX)
+#include "kernels/isa/bf16_store.h"
+#include "kernels/isa/gelu.h"
+#include "kernels/isa/simd_int.h"
+#endif
+
+namespace sumi::kernels::SUMI_ISA {
+
+extern const PictureTileKernels kPictureTiles;
+
+#if defined(SUMI_AMX)
+namespace {
+
+using Product = PictureTileKernels::Product;
+
+constexpr int64_t kRows = PictureTileKernels::kRows;
+constexpr int64_t kTileBytes = 1024, kTileFloats = 256;
+constexpr TileShapes::Shape kWhole{kTileRows, 64};
+
+inline Vec load_number(const void* p, bool bf16, int64_t i) {
+  return bf16 ? load_bf16(static_cast<const uint16_t*>(p) + i) : Vec::load(static_cast<const float*>(p) + i);
+}
+
+// A stretch of a product's depth: chunks [begin, end). Its weights of a panel stay in the first cache while all rows go
+// by; sums wait in the second.
+struct Stretch {
+  int64_t begin, end;
+};
+
+void zero_sums() {
+  tile_zero<0>();
+  tile_zero<1>();
+  tile_zero<2>();
+  tile_zero<3>();
+}
+void load_sums(const float* sums) {
+  tile_load<0>(sums, 64);
+  tile_load<1>(sums + kTileFloats, 64);
+  tile_load<2>(sums + 2 * kTileFloats, 64);
+  tile_load<3>(sums + 3 * kTileFloats, 64);
+}
+void store_sums(float* sums) {
+  tile_store<0>(sums, 64);
+  tile_store<1>(sums + kTileFloats, 64);
+  tile_store<2>(sums + 2 * kTileFloats, 64);
+  tile_store<3>(sums + 3 * kTileFloats, 64);
+}
+
+inline void ask_for(const std::byte* from, int64_t stride, int64_t lines) {
+  for (int64_t i = 0; i < lines; ++i) __builtin_prefetch(from + i * stride);
+}
+
+// Adds a stretch of a block of rows and a panel to the sums in tiles 0 to 3. Meanwhile asks for what comes next: of a
+// convolution's input, which lies in the first cache for all taps, the next block's rows; of other inputs the chunk after
+// the next; and a part of the weights of the next panel.
+template <bool kConvolution>
+inline void multiply(const Product& p, Stretch s, const std::byte* a, const std::byte* weights, const std::byte* next) {
+  constexpr int64_t kAsked = kConvolution ? 11 : kRows;  // a third of a row of taps
+  a += s.begin * p.chunk_stride;
+  for (int64_t c = s.begin; c < s.end; ++c, a += p.chunk_stride)
+    for (int64_t t = 0; t < p.tap_count; ++t, weights += 2 * kTileBytes, next += 4 * kLineBytes) {
+      const std::byte* rows = a + p.taps[t];
+      tile_load<6>(weights, 64);
+      tile_load<4>(rows, p.row_stride);
+      tile_load<7>(weights + kTileBytes, 64);
+      tile_load<5>(rows + kTileRows * p.row_stride, p.row_stride);
+      if (kConvolution)
+        ask_for(a + p.taps[t / 3 * 3] + (kRows + 2 + t % 3 * kAsked) * kLineBytes, kLineBytes, kAsked);
+      else
+        ask_for(a + 2 * p.chunk_stride, p.row_stride, kAsked);
+      ask_for(next, kLineBytes, 4);
+      tile_dot_bf16<0, 4, 6>();
+      tile_dot_bf16<1, 4, 7>();
+      tile_dot_bf16<2, 5, 6>();
+      tile_dot_bf16<3, 5, 7>();
+    }
+}
+
+inline void store_plain(const Product& p, Vec first, Vec second, int64_t at) {
+  if (p.epilogue.silu) {
+    first = first * sigmoid(first);
+    second = second * sigmoid(second);
+  }
+  if (p.epilogue.residual) {
+    first = first + load_number(p.epilogue.residual, p.y.bf16, at);
+    second = second + load_number(p.epilogue.residual, p.y.bf16, at + Vec::kWidth);
+  }
+  if (p.y.bf16) {
+    store_bf16(first, second, static_cast<uint16_t*>(p.y.data) + at);
+  } else {
+    float* y = static_cast<float*>(p.y.data) + at;
+    first.store(y);
+    second.store(y + Vec::kWidth);
+  }
+}
+
+inline void store_gated(const Product& p, Vec value, Vec gate, int64_t at) {
+  const Vec result = value * gelu(gate);
+  if (p.y.bf16)
+    store_bf16(result, static_cast<uint16_t*>(p.y.data) + at);
+  else
+    result.store(static_cast<float*>(p.y.data) + at);
+}
+
+// Results of a block of rows and a panel from their sums, [row half][column half][16][16].
+void finish(const Product& p, int64_t panel, int64_t first, const float* sums) {
+  const float* bias = p.epilogue.bias ? p.epilogue.bias + panel * kTileOuts : nullptr;
+  const Vec bias0 = bias ? Vec::load(bias) : Vec::zero(), bias1 = bias ? Vec::load(bias + 16) : Vec::zero();
+  const int64_t columns = p.gated ? kTileOuts / 2 : kTileOuts;
+  const int64_t end = p.rows - first < kRows ? p.rows - first : kRows;
+  for (int64_t r = 0; r < end; ++r) {
+    const int64_t place = p.places ? p.places[first + r] : first + r;
+    if (place < 0) continue;
+    const float* row = sums + r / 16 * 2 * kTileFloats + r % 16 * 16;
+    const Vec left = Vec::load(row) + bias0, right = Vec::load(row + kTileFloats) + bias1;
+    const int64_t at = place * p.y_row + panel * columns;
+    if (p.gated)
+      store_gated(p, left, right, at);
+    else
+      store_plain(p, left, right, at);
+  }
+}
+
+template <bool kConvolution>
+void product_of(const Product& p) {
+  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  alignas(64) float last[4 * kTileFloats];
+  const int64_t chunk_bytes = p.tap_count * 2 * kTileBytes, panel_bytes = p.chunks * chunk_bytes;
+  const int64_t blocks = (p.rows + kRows - 1) / kRows, depth = PictureTileKernels::stretch(p.tap_count);
+  for (int64_t begin = 0; begin < p.chunks; begin += depth) {
+    const Stretch stretch{begin, begin + depth < p.chunks ? begin + depth : p.chunks};
+    const bool whole = stretch.end == p.chunks;
+    for (int64_t panel = 0; panel < p.panels; ++panel) {
+      const std::byte* weights = p.weights + panel * panel_bytes + begin * chunk_bytes;
+      const std::byte* next = panel + 1 < p.panels ? weights + panel_bytes : p.weights + stretch.end * chunk_bytes;
+      for (int64_t block = 0; block < blocks; ++block) {
+        float* sums = p.scratch + (panel * blocks + block) * 4 * kTileFloats;
+        begin == 0 ? zero_sums() : load_sums(sums);
+        multiply<kConvolution>(p, stretch, p.a + block * kRows * p.row_stride, weights,
+                               next + block * (stretch.end - begin) * p.tap_count * 4 * kLineBytes);
+        store_sums(whole ? last : sums);
+        if (whole) finish(p, panel, block * kRows, last);
+      }
+    }
+  }
+}
+
+void product(const Product& p) { p.tap_count == 1 ? product_of<false>(p) : product_of<true>(p); }
+
+template <bool kBf16, bool kSilu>
+void lines_of(const PictureTileKernels::Lines& a) {
+  for (int64_t c = 0; c < a.channels; c += kLineDepth) {
+    std::byte* to = a.to + c / kLineDepth * a.chunk_stride;
+    const bool affine = a.affine.scale != nullptr;
+    Vec scale[2], shift[2];
+    for (int j = 0; affine && j < 2; ++j) {
+      scale[j] = Vec::load(a.affine.scale + c + 16 * j);
+      shift[j] = Vec::load(a.affine.shift + c + 16 * j);
+    }
+    for (int64_t i = 0; i < a.pixels; ++i) {
+      Vec x[2];
+      for (int j = 0; j < 2; ++j) {
+        x[j] = load_number(a.x.data, kBf16, i * a.step + c + 16 * j);
+        if (affine) x[j] = fma(x[j], scale[j], shift[j]);
+        if (kSilu) x[j] = x[j] * sigmoid(x[j]);
+      }
+      for (int64_t k = 0; k < a.repeat; ++k, to += kLineBytes) store_bf16(x[0], x[1], to);
+    }
+  }
+}
+
+void lines(const PictureTileKernels::Lines& a) {
+  if (a.x.bf16)
+    a.affine.silu ? lines_of<true, true>(a) : lines_of<true, false>(a);
+  else
+    a.affine.silu ? lines_of<false, true>(a) : lines_of<false, false>(a);
+}
+
+void narrow(const float* x, uint16_t* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + 32 <= count; i += 32) store_bf16(Vec::load(x + i), Vec::load(x + i + 16), to + i);
+  for (; i < count; ++i) to[i] = base::float_to_bf16(x[i]);
+}
+
+void widen(const uint16_t* x, float* to, int64_t count) {
+  int64_t i = 0;
+  for (; i + 16 <= count; i += 16) load_bf16(x + i).store(to + i);
+  for (; i < count; ++i) to[i] = base::bf16_to_float(x[i]);
+}
+
+}  // namespace
+
+const PictureTileKernels kPictureTiles = {product, lines, narrow, widen};
+#else
+const PictureTileKernels kPictureTiles = {};
+#endif
+
+}  // namespace sumi::kernels::SUMI_ISA

@@ -1,0 +1,18 @@
+#include "kernels/picture_attention.h"
+
+#include "kernels/isa_copies.h"
+
+namespace sumi::kernels {
+
+SUMI_ISA_COPIES(PictureAttentionKernels, kPictureAttention)
+
+const PictureAttentionKernels& picture_attention_kernels_for(base::Isa isa) {
+  return SUMI_SELECT_ISA(kPictureAttention, isa);
+}
+
+const PictureAttentionKernels& picture_attention_kernels() {
+  static const PictureAttentionKernels& kernels = picture_attention_kernels_for(base::active_isa());
+  return kernels;
+}
+
+}  // namespace sumi::kernels

@@ -1,0 +1,120 @@
+// Products and 3x3 convolutions of pictures on AMX tiles (base::Isa::avx512_amx): bf16 operands summed in f32. A
+// convolution is a product over shifted pictures: its input is copied once into lines of 32 channels with a border of
+// zeros, so that 16 neighbouring pixels of any tap are one tile, and 16 outputs begin at any pixel.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+
+#include "base/cpu.h"
+
+namespace sumi::kernels {
+
+inline constexpr int64_t kTileOuts = 32;   // output channels in a panel
+inline constexpr int64_t kLineBytes = 64;  // of a row of a tile
+inline constexpr int64_t kLineDepth = 32;  // bf16 numbers in it
+
+// Whether the processor in use has the tiles.
+bool has_picture_tiles();
+
+struct PictureTileKernels;
+const PictureTileKernels& picture_tile_kernels();  // for base::active_isa()
+
+// Weights [out, in, taps] in the order [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2].
+struct TileWeights {
+  int64_t out = 0, in = 0, taps = 1;  // out and in are multiples of 32
+  // The outputs are values and then as many gates: a panel holds 16 values and their gates, and the product gives
+  // value * gelu(gate), out / 2 numbers.
+  bool gated = false;
+  std::shared_ptr<std::byte> data;
+
+  int64_t panels() const { return out / kTileOuts; }
+  int64_t panel_bytes() const { return in * taps * kTileOuts * 2; }
+  size_t bytes() const { return static_cast<size_t>(panels() * panel_bytes()); }
+  int64_t results() const { return gated ? out / 2 : out; }
+};
+
+// weights: plain [out, in, taps], of f32 or as stored bf16 or f16 bits.
+enum class TileSource { f32, bf16, f16 };
+TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated);
+
+// Numbers of f32 or bf16.
+struct TileInput {
+  const void* data = nullptr;
+  bool bf16 = false;
+};
+struct TileOutput {
+  void* data = nullptr;
+  bool bf16 = false;
+};
+
+// What happens to a result before it is stored.
+struct TileEpilogue {
+  const float* bias = nullptr;     // [out]
+  bool silu = false;               // after the bias
+  const void* residual = nullptr;  // added last; the type and shape of y, may be y
+};
+
+// What is done to each input as it is copied: x * scale + shift, then silu. The border stays zero.
+struct TileAffine {
+  const float *scale = nullptr, *shift = nullptr;  // [batch, in], or null
+  bool silu = false;
+};
+
+// y [batch, rows, results] = x [batch, rows, in] times the weights' transpose (taps = 1).
+void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t rows, const TileWeights& weights,
+                  const TileEpilogue& epilogue, TileOutput y,
+                  const PictureTileKernels& kernels = picture_tile_kernels());
+
+// y [batch, height, width, out] = the 3x3 convolution of x with a border of one zero (taps = 9). x is [batch, height,
+// width, in], or half as high and wide if `doubled`: each of its pixels then stands for 2x2.
+void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int64_t height, int64_t width, bool doubled,
+                      const TileWeights& weights, const TileEpilogue& epilogue, TileOutput y,
+                      const PictureTileKernels& kernels = picture_tile_kernels());
+
+// The parts of both, for one thread. All are null where there are no tiles.
+struct PictureTileKernels {
+  static constexpr int64_t kRows = 32;  // rows are read in blocks of so many
+
+  // Chunks that are multiplied at a time, and the floats that wait between them, for rows and panels of a product.
+  static constexpr int64_t stretch(int64_t taps) { return taps == 1 ? 10 : 1; }
+  static constexpr int64_t scratch_floats(int64_t rows, int64_t panels) {
+    return (rows + kRows - 1) / kRows * kRows * panels * kTileOuts;
+  }
+
+  struct Product {
+    // Row r of chunk c and tap t begins at a + r * row_stride + c * chunk_stride + taps[t]: kLineBytes bytes.
+    const std::byte* a = nullptr;
+    int64_t row_stride = 0, chunk_stride = 0;  // bytes
+    const int64_t* taps = nullptr;
+    int64_t tap_count = 1, chunks = 0;  // 9 taps are rows of three lines, one after the other
+    int64_t rows = 0;  // all up to the next multiple of kRows must be readable
+    const std::byte* weights = nullptr;  // of the first panel
+    int64_t panels = 0;
+    bool gated = false;
+    // Of the first panel; the bias is in the panels' order.
+    TileEpilogue epilogue;
+    TileOutput y;
+    int64_t y_row = 0;  // elements
+    float* scratch = nullptr;  // scratch_floats, aligned to 64 bytes
+    const int32_t* places = nullptr;  // row r's results are y's row places[r], none if negative; null: row r
+  };
+  struct Lines {
+    TileInput x;  // the first pixel
+    int64_t pixels = 0, step = 0;  // elements from a pixel to the next
+    int64_t repeat = 1;            // lines for each pixel
+    int64_t channels = 0;
+    TileAffine affine;  // of this picture
+    std::byte* to = nullptr;
+    int64_t chunk_stride = 0;  // bytes from 32 channels to the next
+  };
+
+  void (*product)(const Product& args);
+  void (*lines)(const Lines& args);
+  void (*narrow)(const float* x, uint16_t* to, int64_t count);
+  void (*widen)(const uint16_t* x, float* to, int64_t count);
+};
+
+const PictureTileKernels& picture_tile_kernels_for(base::Isa isa);
+
+}  // namespace sumi::kernels

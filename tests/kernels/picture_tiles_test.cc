@@ -1,0 +1,179 @@
+// Products, convolutions and attention of pictures on AMX tiles, real and emulated, against plain loops in double.
+#include "kernels/picture_tiles.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <random>
+#include <vector>
+
+#include "base/half.h"
+#include "kernels/picture_attention.h"
+
+namespace sumi::kernels {
+
+namespace avx512_amx_emulated {
+extern const PictureTileKernels kPictureTiles;
+extern const PictureAttentionKernels kPictureAttention;
+}  // namespace avx512_amx_emulated
+
+namespace {
+
+std::vector<float> random_values(int64_t n, uint32_t seed, float spread = 1) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0, spread);
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& value : values) value = base::bf16_to_float(base::float_to_bf16(normal(generator)));
+  return values;
+}
+
+std::vector<uint16_t> bf16(const std::vector<float>& values) {
+  std::vector<uint16_t> bits;
+  for (const float value : values) bits.push_back(base::float_to_bf16(value));
+  return bits;
+}
+
+template <class Table>
+std::vector<const Table*> copies(const Table& (*table_for)(base::Isa), const Table& emulated) {
+  std::vector<const Table*> tables = {&emulated};
+  for (const base::Isa isa : base::runnable_isas())
+    if (isa == base::Isa::avx512_amx) tables.push_back(&table_for(isa));
+  return tables;
+}
+
+double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
+
+struct Case {
+  int64_t batch, height, width, in, out, kernel;
+  bool bf16 = true, gated = false, doubled = false, affine = false, residual = false, silu = false;
+};
+const Case kCases[] = {
+    {.batch = 1, .height = 1, .width = 5, .in = 32, .out = 32, .kernel = 1},
+    {.batch = 2, .height = 7, .width = 11, .in = 96, .out = 64, .kernel = 1, .affine = true, .silu = true},
+    {.batch = 1, .height = 9, .width = 31, .in = 64, .out = 96, .kernel = 1, .bf16 = false, .residual = true},
+    {.batch = 1, .height = 30, .width = 11, .in = 64, .out = 128, .kernel = 1, .gated = true},
+    {.batch = 1, .height = 1, .width = 1, .in = 32, .out = 32, .kernel = 3},
+    {.batch = 2, .height = 8, .width = 8, .in = 64, .out = 96, .kernel = 3, .affine = true, .residual = true},
+    {.batch = 3, .height = 5, .width = 21, .in = 32, .out = 32, .kernel = 3, .bf16 = false, .silu = true},
+    {.batch = 2, .height = 6, .width = 10, .in = 32, .out = 64, .kernel = 3, .doubled = true, .affine = true},
+};
+
+// Element [pixel, output] of the plain formula; x as it is after the affine, rounded.
+double expected(const Case& c, const std::vector<float>& x, const std::vector<float>& w, int64_t pixel, int64_t out) {
+  const int64_t b = pixel / (c.height * c.width), y = pixel / c.width % c.height, column = pixel % c.width;
+  const int64_t half = c.kernel / 2, shrink = c.doubled ? 2 : 1, height = c.height / shrink, width = c.width / shrink;
+  double sum = 0;
+  for (int64_t i = -half; i <= half; ++i)
+    for (int64_t j = -half; j <= half; ++j) {
+      if (y + i < 0 || y + i >= c.height || column + j < 0 || column + j >= c.width) continue;
+      const int64_t from = ((b * height + (y + i) / shrink) * width + (column + j) / shrink) * c.in;
+      for (int64_t k = 0; k < c.in; ++k)
+        sum += double{x[static_cast<size_t>(from + k)]} *
+               double{w[static_cast<size_t>((out * c.in + k) * c.kernel * c.kernel + (i + half) * c.kernel + j + half)]};
+    }
+  return sum;
+}
+
+void run(const Case& c, const PictureTileKernels& kernels) {
+  const int64_t shrink = c.doubled ? 4 : 1, pixels = c.batch * c.height * c.width;
+  const std::vector<float> x = random_values(pixels / shrink * c.in, 1);
+  const std::vector<float> w = random_values(c.out * c.in * c.kernel * c.kernel, 2, 0.2f), bias = random_values(c.out, 3);
+  const std::vector<float> scale = random_values(c.batch * c.in, 4), shift = random_values(c.batch * c.in, 5);
+  const TileWeights weights = pack_tiles(w.data(), TileSource::f32, c.out, c.in, c.kernel * c.kernel, c.gated);
+  const int64_t results = weights.results();
+  const std::vector<float> before = random_values(pixels * results, 6);
+  std::vector<float> wide = before;
+  std::vector<uint16_t> narrow = bf16(before);
+  const std::vector<uint16_t> narrow_x = bf16(x);
+  const TileInput from{c.bf16 ? static_cast<const void*>(narrow_x.data()) : x.data(), c.bf16};
+  const TileOutput to{c.bf16 ? static_cast<void*>(narrow.data()) : wide.data(), c.bf16};
+  const TileEpilogue epilogue{bias.data(), c.silu, c.residual ? to.data : nullptr};
+  const TileAffine affine{c.affine ? scale.data() : nullptr, c.affine ? shift.data() : nullptr, c.affine};
+  if (c.kernel == 1)
+    tile_product(from, affine, c.batch, c.height * c.width, weights, epilogue, to, kernels);
+  else
+    tile_convolution(from, affine, c.batch, c.height, c.width, c.doubled, weights, epilogue, to, kernels);
+  std::vector<float> seen = x;
+  for (size_t i = 0; c.affine && i < x.size(); ++i) {
+    const size_t picture = i / (x.size() / static_cast<size_t>(c.batch)), channel = i % static_cast<size_t>(c.in);
+    const size_t at = picture * static_cast<size_t>(c.in) + channel;
+    const double z = double{x[i]} * double{scale[at]} + double{shift[at]};
+    seen[i] = base::bf16_to_float(base::float_to_bf16(static_cast<float>(z * sigmoid(z))));
+  }
+  double worst = 0;
+  for (int64_t pixel = 0; pixel < pixels; ++pixel)
+    for (int64_t o = 0; o < results; ++o) {
+      const auto at = static_cast<size_t>(pixel * results + o);
+      double y = expected(c, seen, w, pixel, o) + double{bias[static_cast<size_t>(o)]};
+      if (c.gated) y *= gelu(expected(c, seen, w, pixel, results + o) + double{bias[static_cast<size_t>(results + o)]});
+      if (c.silu) y *= sigmoid(y);
+      if (c.residual) y += double{before[at]};
+      const double got = double{c.bf16 ? base::bf16_to_float(narrow[at]) : wide[at]};
+      // bf16 results have 8 bits; an input on the border between two of them may be rounded otherwise.
+      worst = std::max(worst, std::abs(got - y) / (1 + std::abs(y)) / (c.bf16 || c.affine ? 8e-3 : 1e-4));
+    }
+  EXPECT_LT(worst, 1) << c.height << "x" << c.width << " " << c.in << "->" << c.out << " kernel " << c.kernel;
+}
+
+TEST(PictureTiles, ProductsAndConvolutionsAreThePlainFormulas) {
+  for (const PictureTileKernels* kernels : copies(picture_tile_kernels_for, avx512_amx_emulated::kPictureTiles))
+    for (const Case& c : kCases) run(c, *kernels);
+}
+
+TEST(PictureTiles, PicturesThatAreCopiedInBandsGiveTheSame) {
+  if (!has_picture_tiles()) GTEST_SKIP() << "this processor has no tiles";
+  // 24 MiB of input hold 120 rows of the wide picture; the top of it is a picture of its own.
+  const int64_t width = 1500, in = 64, out = 32, height = 130, top = 8;
+  const std::vector<uint16_t> x = bf16(random_values(height * width * in, 1));
+  const std::vector<float> w = random_values(out * in * 9, 2, 0.2f);
+  const TileWeights weights = pack_tiles(w.data(), TileSource::f32, out, in, 9, false);
+  std::vector<uint16_t> whole(static_cast<size_t>(height * width * out)), last(static_cast<size_t>(2 * top * width * out));
+  tile_convolution({x.data(), true}, {}, 1, height, width, false, weights, {}, {whole.data(), true});
+  const uint16_t* end = x.data() + (height - 2 * top) * width * in;
+  tile_convolution({end, true}, {}, 1, 2 * top, width, false, weights, {}, {last.data(), true});
+  // Equal but for the first row, which sees a border there.
+  const auto row = static_cast<size_t>(width * out);
+  EXPECT_TRUE(std::equal(last.begin() + static_cast<int64_t>(row), last.end(),
+                         whole.end() - static_cast<int64_t>((2 * top - 1) * width * out)));
+}
+
+TEST(PictureTiles, AttentionIsSoftmaxOfTheProducts) {
+  for (const PictureAttentionKernels* kernels :
+       copies(picture_attention_kernels_for, avx512_amx_emulated::kPictureAttention))
+    for (const auto [queries, keys, size] : {std::array<int64_t, 3>{1, 1, 8}, {37, 77, 40}, {64, 300, 80}, {5, 128, 96}}) {
+      const float scale = 1 / std::sqrt(static_cast<float>(size));
+      const std::vector<float> q = random_values(queries * size, 1, 2), k = random_values(keys * size, 2, 2),
+                               v = random_values(keys * size, 3);
+      const std::vector<uint16_t> bits_q = bf16(q), bits_k = bf16(k), bits_v = bf16(v);
+      std::vector<uint16_t> out(bits_q.size());
+      std::vector<std::byte> packed(static_cast<size_t>(kernels->packed_bytes(keys, size)));
+      std::vector<std::byte> scratch(static_cast<size_t>(kernels->scratch_bytes(size)));
+      kernels->pack({bits_k.data(), bits_v.data(), size, keys, size, packed.data()});
+      kernels->attend({packed.data(), keys, size, scale, bits_q.data(), out.data(), size, size, queries, scratch.data()});
+      double worst = 0;
+      for (int64_t t = 0; t < queries; ++t) {
+        std::vector<double> weights;
+        double total = 0, highest = -1e30;
+        for (int64_t s = 0; s < keys; ++s) {
+          double sum = 0;
+          for (int64_t d = 0; d < size; ++d)
+            sum += double{q[static_cast<size_t>(t * size + d)]} * double{k[static_cast<size_t>(s * size + d)]};
+          weights.push_back(sum * double{scale});
+          highest = std::max(highest, weights.back());
+        }
+        for (double& weight : weights) total += weight = std::exp(weight - highest);
+        for (int64_t d = 0; d < size; ++d) {
+          double sum = 0;
+          for (int64_t s = 0; s < keys; ++s)
+            sum += weights[static_cast<size_t>(s)] / total * double{v[static_cast<size_t>(s * size + d)]};
+          const double got = double{base::bf16_to_float(out[static_cast<size_t>(t * size + d)])};
+          worst = std::max(worst, std::abs(got - sum));
+        }
+      }
+      EXPECT_LT(worst, 0.02) << queries << " queries, " << keys << " keys of " << size;
+    }
+}
+
+}  // namespace
+}  // namespace sumi::kernels
