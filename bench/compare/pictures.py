@@ -1,9 +1,11 @@
 """The stages of a picture in Sumi, diffusers on PyTorch, and OpenVINO: the same folder, sizes and threads, in alternating runs,
 each in a process of its own. Seconds are the best of --runs after one that warms up; a UNet step takes both halves of
-guidance (batch 2).
+guidance (batch 2). "20 steps" is the sum that a picture of 20 steps takes: text encoder, 20 UNet steps, decoder.
 
 Usage: python bench/compare/pictures.py FOLDER --sumi build/sumi [--size 512] [--rounds 1] [--engines sumi-bf16,pytorch-f32]
-FOLDER: bench/compare/make_pictures.py writes one. OpenVINO's converted models are kept beside it.
+       ... FOLDER --growth 256,512,768,1024 --engines sumi-bf16          (one engine, several sizes)
+--write FILE puts the table between the lines <!-- comparison:begin --> and <!-- comparison:end --> (growth: ...) of FILE.
+An engine sumi-bf16-low is `sumi bench image --low-memory`. FOLDER: bench/compare/make_pictures.py writes one. OpenVINO's converted models are kept beside it.
 """
 
 import argparse
@@ -123,8 +125,9 @@ def peer(o):
 
 def measure(o, engine):
     if engine.startswith("sumi"):
+        _, dtype, *low = engine.split("-")
         out = subprocess.run([o.sumi, "bench", "image", o.folder, "--size", str(o.size), "--steps", str(o.runs), "--dtype",
-                              engine.partition("-")[2], "--threads", str(o.threads), "--json"],
+                              dtype, "--threads", str(o.threads), "--json"] + (["--low-memory"] if low else []),
                              capture_output=True, text=True, check=True).stdout
         result = json.loads(out)
         return {"seconds": {stage["name"]: stage["seconds"] for stage in result["stages"]},
@@ -137,6 +140,34 @@ def measure(o, engine):
     return json.loads(out.strip().splitlines()[-1])
 
 
+def processor():
+    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("flags"):
+            flags = line.split()
+        if line.startswith("model name"):
+            name = line.partition(":")[2].strip()
+    kinds = [text for flag, text in (("avx512f", "AVX-512"), ("avx512_bf16", "BF16"), ("amx_bf16", "AMX")) if flag in flags]
+    return f"{name} with {', '.join(kinds)}" if kinds else name
+
+
+def table(head, results):
+    """results: [(name, runs)]; the best of each stage."""
+    lines = [f"| {head} | text encoder | UNet step | decoder | 20 steps | memory at most |", "|---|---|---|---|---|---|"]
+    for name, runs in results:
+        text, step, decoder = (min(r["seconds"][stage] for r in runs) for stage in STAGES)
+        memory = min(r["megabytes"] for r in runs) / 1000
+        lines.append(f"| {name} | {text:.3f} s | {step:.2f} s | {decoder:.2f} s | {text + 20 * step + decoder:.1f} s | "
+                     f"{memory:.2f} GB |")
+    return "\n".join(lines) + "\n"
+
+
+def write(path, name, o, text):
+    file = pathlib.Path(path)
+    before, _, rest = file.read_text().partition(f"<!-- {name}:begin -->\n")
+    _, _, after = rest.partition(f"<!-- {name}:end -->\n")
+    file.write_text(f"{before}<!-- {name}:begin -->\n{processor()}, {o.threads} threads:\n\n{text}<!-- {name}:end -->\n{after}")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("folder")
@@ -146,20 +177,33 @@ def main():
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--growth", help="sizes of a table of one engine")
+    parser.add_argument("--write", help="a file with places for the tables")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.peer:
         return peer(o)
     engines = o.engines.split(",")
+    if o.growth:
+        results = []
+        for size in o.growth.split(","):
+            o.size = int(size)
+            results.append((f"{size} x {size}", [measure(o, engines[0])]))
+            print(size, json.dumps(results[-1][1]), file=sys.stderr)
+        text = table(engines[0], results)
+        print(text)
+        if o.write:
+            write(o.write, "growth", o, text)
+        return
     results = {engine: [] for engine in engines}
     for _ in range(o.rounds):
         for engine in engines:
             results[engine].append(measure(o, engine))
             print(engine, json.dumps(results[engine][-1]), file=sys.stderr)
-    print(f"{'':14}" + "".join(f"{stage:>14}" for stage in STAGES) + "      memory")
-    for engine, runs in results.items():
-        print(f"{engine:14}" + "".join(f"{min(r['seconds'][stage] for r in runs):12.2f} s" for stage in STAGES) +
-              f"{min(r['megabytes'] for r in runs):9.0f} MB")
+    text = table(f"{o.size} x {o.size}", list(results.items()))
+    print(text)
+    if o.write:
+        write(o.write, "comparison", o, text)
 
 
 if __name__ == "__main__":

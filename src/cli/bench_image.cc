@@ -65,6 +65,7 @@ int run_bench_image(const Flags& flags) {
   model.text_encoder();
   stages.push_back(
       measure("text encoder", flags.steps, [&] { text = diffusion::encode_text(model, request); }));
+  model.release_text();
   models::UNetInput input;
   input.sample = diffusion::to_nhwc(
       diffusion::randn(generator, {kGuided, model.unet_config().in_channels, side, side}));

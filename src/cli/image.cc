@@ -77,6 +77,7 @@ int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments
   diffusion::Seconds seconds;
   const auto start = std::chrono::steady_clock::now();
   const diffusion::TextStates text = diffusion::encode_text(model, request);
+  model.release_text();  // all pictures have the same prompt
   seconds.text = ms_since(start) / 1000;
   std::optional<diffusion::LatentColours> colours;
   if (!flags.preview.empty()) colours = diffusion::latent_colours(model.vae(false));

@@ -136,10 +136,14 @@ const SafetyChecker* PictureModel::safety_checker() {
   return safety_checker_.get();
 }
 
-void PictureModel::text_done() {
-  if (!options_.low_memory) return;
+void PictureModel::release_text() {
   text_encoder_.reset();
   text_encoder_2_.reset();
+}
+
+void PictureModel::text_done() {
+  if (!options_.low_memory) return;
+  release_text();
   vae_.reset();
 }
 

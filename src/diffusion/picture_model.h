@@ -64,6 +64,8 @@ class PictureModel {
   const models::Vae& vae(bool encoder);
   const SafetyChecker* safety_checker();  // null if there is none
 
+  // Gives up the text encoders, for callers that have encoded all their texts; the next use loads them again.
+  void release_text();
   // With low_memory: give up what the next stages do not need.
   void text_done();
   void denoising_done();

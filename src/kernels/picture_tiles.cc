@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -50,10 +51,80 @@ TileInput offset(TileInput x, int64_t elements) {
   return {static_cast<const std::byte*>(x.data) + elements * (x.bf16 ? 2 : 4), x.bf16};
 }
 
+float float_of(const void* data, TileSource source, int64_t i) {
+  if (source == TileSource::f32) return static_cast<const float*>(data)[i];
+  const uint16_t bits = static_cast<const uint16_t*>(data)[i];
+  return source == TileSource::bf16 ? base::bf16_to_float(bits) : base::f16_to_float(bits);
+}
+
+// Rounds to the nearest of 255 steps up to each output's largest weight.
+void pack_codes(const void* weights, TileSource source, TileWeights& w) {
+  w.scales.resize(static_cast<size_t>(w.out));
+  base::parallel_for(w.panels(), 1, [&](int64_t begin, int64_t end) {
+    const int64_t row = w.in * w.taps;
+    for (int64_t panel = begin; panel < end; ++panel) {
+      auto* to = reinterpret_cast<int8_t*>(w.data.get()) + panel * w.panel_bytes();
+      for (int64_t lane = 0; lane < kTileOuts; ++lane) {
+        const int64_t from = output_at(w, panel, lane) * row;
+        float largest = 0;
+        for (int64_t i = 0; i < row; ++i) largest = std::max(largest, std::abs(float_of(weights, source, from + i)));
+        w.scales[static_cast<size_t>(panel * kTileOuts + lane)] = largest / 127;
+        const float inverse = largest > 0 ? 127 / largest : 0;
+        for (int64_t in = 0; in < w.in; ++in)
+          for (int64_t tap = 0; tap < w.taps; ++tap) {
+            const int64_t tile = ((in / 64 * w.taps + tap) * 2 + lane / 16) * 1024;
+            to[tile + in % 64 / 4 * 64 + lane % 16 * 4 + in % 4] =
+                static_cast<int8_t>(std::lrint(float_of(weights, source, from + in * w.taps + tap) * inverse));
+          }
+      }
+    }
+  });
+}
+
+// For each picture the largest magnitude that its inputs have after the affine, at least about: from the bounds of each
+// channel. SiLU's least value is -0.2785, at -1.278.
+std::vector<float> largest_inputs(const PictureTileKernels& kernels, TileInput x, const TileAffine& affine, int64_t batch,
+                                  int64_t pixels, int64_t channels) {
+  constexpr int64_t kPiece = 256;
+  const int64_t pieces = (pixels + kPiece - 1) / kPiece;
+  std::vector<float> low(static_cast<size_t>(batch * pieces * channels), INFINITY), high(low.size(), -INFINITY);
+  base::parallel_for(batch * pieces, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t first = item % pieces * kPiece;
+      kernels.bounds(offset(x, (item / pieces * pixels + first) * channels), std::min(kPiece, pixels - first), channels,
+                     low.data() + item * channels, high.data() + item * channels);
+    }
+  });
+  const auto silu = [](float z) { return z / (1 + std::exp(-z)); };
+  std::vector<float> largest(static_cast<size_t>(batch), 0.0f);
+  for (int64_t b = 0; b < batch; ++b)
+    for (int64_t c = 0; c < channels; ++c) {
+      float least = INFINITY, most = -INFINITY;
+      for (int64_t piece = b * pieces; piece < (b + 1) * pieces; ++piece) {
+        least = std::min(least, low[static_cast<size_t>(piece * channels + c)]);
+        most = std::max(most, high[static_cast<size_t>(piece * channels + c)]);
+      }
+      if (affine.scale) {
+        const float scale = affine.scale[b * channels + c], shift = affine.shift[b * channels + c];
+        const float one = least * scale + shift, other = most * scale + shift;
+        least = std::min(one, other);
+        most = std::max(one, other);
+      }
+      float own = std::max(std::abs(least), std::abs(most));
+      if (affine.silu) {
+        own = std::max(std::abs(silu(least)), std::abs(silu(most)));
+        if (least < -1.278f && most > -1.278f) own = std::max(own, 0.2785f);
+      }
+      largest[static_cast<size_t>(b)] = std::max(largest[static_cast<size_t>(b)], own);
+    }
+  return largest;
+}
+
 // A product over all rows and panels, cut into tasks of rows and panels.
 void multiply(const PictureTileKernels& kernels, PictureTileKernels::Product p, const TileWeights& weights) {
   p.tap_count = weights.taps;
-  p.chunks = weights.in / kLineDepth;
+  p.chunks = weights.in / weights.depth();
+  p.int8 = weights.int8;
   p.gated = weights.gated;
   p.y_row = weights.results();
   std::vector<float> bias;
@@ -78,6 +149,10 @@ void multiply(const PictureTileKernels& kernels, PictureTileKernels::Product p, 
     part.weights = weights.data.get() + panel * weights.panel_bytes();
     part.panels = std::min(step, panels - panel);
     if (part.epilogue.bias) part.epilogue.bias += panel * kTileOuts;
+    if (p.int8) {
+      part.weight_scales = weights.scales.data() + panel * kTileOuts;
+      part.row_scales += row;
+    }
     const int64_t size = p.y.bf16 ? 2 : 4;
     const int64_t at = (p.places ? 0 : row * p.y_row) + panel * (weights.gated ? 16 : kTileOuts);
     part.y.data = static_cast<std::byte*>(p.y.data) + at * size;
@@ -114,19 +189,25 @@ std::vector<CopiedRow> rows_with_border(int64_t first_picture, int64_t pictures,
 
 }  // namespace
 
-TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated) {
-  if (out % kTileOuts != 0 || in % kLineDepth != 0 || out == 0 || in == 0)
-    fail("tiles: {} outputs and {} inputs, expected multiples of {}", out, in, kTileOuts);
-  TileWeights packed{out, in, taps, gated, nullptr};
+TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
+                       bool int8) {
+  const int64_t depth = TileWeights::depth(int8);
+  if (out % kTileOuts != 0 || in % depth != 0 || out == 0 || in == 0)
+    fail("tiles: {} outputs and {} inputs, expected multiples of {} and {}", out, in, kTileOuts, depth);
+  TileWeights packed{out, in, taps, gated, int8, nullptr, {}};
   packed.data = base::allocate(packed.bytes());
+  if (int8) {
+    pack_codes(weights, source, packed);
+    return packed;
+  }
   auto* data = reinterpret_cast<uint16_t*>(packed.data.get());
   base::parallel_for(packed.panels(), 1, [&](int64_t begin, int64_t end) {
     uint16_t* to = data + begin * packed.panel_bytes() / 2;
     for (int64_t panel = begin; panel < end; ++panel)
-      for (int64_t chunk = 0; chunk < in; chunk += kLineDepth)
+      for (int64_t chunk = 0; chunk < in; chunk += depth)
         for (int64_t tap = 0; tap < taps; ++tap)
           for (int64_t half = 0; half < 2; ++half)
-            for (int64_t pair = 0; pair < kLineDepth; pair += 2)
+            for (int64_t pair = 0; pair < depth; pair += 2)
               for (int64_t lane = 0; lane < 16; ++lane) {
                 const int64_t row = output_at(packed, panel, half * 16 + lane) * in;
                 for (int64_t i = chunk + pair; i < chunk + pair + 2; ++i)
@@ -147,12 +228,14 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
                                 .rows = whole,
                                 .epilogue = epilogue,
                                 .y = y};
-  if (!x.bf16 || affine.scale || affine.silu) {  // copied, as a convolution's
+  if (!x.bf16 || affine.scale || affine.silu || weights.int8) {  // copied, as a convolution's
     const int64_t chunk_stride = round_up(all, kRows) * kLineBytes;
-    std::byte* copied = copied_memory(in / kLineDepth * chunk_stride);
+    std::byte* copied = copied_memory(in / weights.depth() * chunk_stride);
+    std::vector<float> scales(static_cast<size_t>(weights.int8 ? all : 0));
     constexpr int64_t kPiece = 64;
     const int64_t pieces = (rows + kPiece - 1) / kPiece;
     base::parallel_for(batch * pieces, 1, [&](int64_t begin, int64_t end) {
+      std::vector<float> buffer(static_cast<size_t>(in));
       for (int64_t piece = begin; piece < end; ++piece) {
         const int64_t picture = piece / pieces, row = piece % pieces * kPiece;
         PictureTileKernels::Lines lines{.x = offset(x, (picture * rows + row) * in),
@@ -166,9 +249,13 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
           lines.affine.scale += picture * in;
           lines.affine.shift += picture * in;
         }
-        kernels.lines(lines);
+        if (weights.int8)
+          kernels.quantize(lines, scales.data() + picture * rows + row, buffer.data());
+        else
+          kernels.lines(lines);
       }
     });
+    p.row_scales = scales.data();
     p.a = copied;
     p.row_stride = kLineBytes;
     p.chunk_stride = chunk_stride;
@@ -191,13 +278,17 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
 void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int64_t height, int64_t width, bool doubled,
                       const TileWeights& weights, const TileEpilogue& epilogue, TileOutput y,
                       const PictureTileKernels& kernels) {
-  const int64_t in = weights.in, pitch = width + 1, chunks = in / kLineDepth;
-  const int64_t row_bytes = pitch * in * 2;
+  const int64_t in = weights.in, pitch = width + 1, chunks = in / weights.depth();
+  const int64_t row_bytes = pitch * chunks * kLineBytes;
   const bool together = batch * (height + 2) * row_bytes <= kCopiedBytes;
   const int64_t band = together ? height : std::clamp<int64_t>(kCopiedBytes / row_bytes - 2, 1, height);
   const int64_t from_width = doubled ? width / 2 : width, from_height = doubled ? height / 2 : height;
   std::array<int64_t, 9> taps;
   for (int64_t t = 0; t < 9; ++t) taps[static_cast<size_t>(t)] = (t / 3 * pitch + t % 3) * kLineBytes;
+  std::vector<float> scales, row_scales;  // of pictures and of the product's rows
+  if (weights.int8)
+    for (const float largest : largest_inputs(kernels, x, affine, batch, from_height * from_width, in))
+      scales.push_back(largest / 127);
   std::vector<int32_t> places;
   for (int64_t b = 0; b < batch; b += together ? batch : 1)
     for (int64_t begin = 0; begin < height; begin += band) {
@@ -234,13 +325,21 @@ void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int6
             lines.affine.scale += row.picture * in;
             lines.affine.shift += row.picture * in;
           }
+          if (weights.int8) {
+            const float scale = scales[static_cast<size_t>(row.picture)];
+            lines.int8 = true;
+            lines.inverse = scale > 0 ? 1 / scale : 0;
+          }
           kernels.lines(lines);
         }
       });
       places.clear();
+      row_scales.clear();
       for (int64_t j = 1; j + 1 < count; ++j) {
         const CopiedRow row = rows[static_cast<size_t>(j)];
         const int64_t at = (row.picture * height + row.y) * width;
+        if (weights.int8)
+          row_scales.insert(row_scales.end(), static_cast<size_t>(pitch), scales[static_cast<size_t>(row.picture)]);
         for (int64_t column = 0; column < pitch; ++column)
           places.push_back(row.y >= 0 && column < width ? static_cast<int32_t>(at + column) : -1);
       }
@@ -250,6 +349,7 @@ void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int6
                 .chunk_stride = chunk_lines * kLineBytes,
                 .taps = taps.data(),
                 .rows = static_cast<int64_t>(places.size()),
+                .row_scales = row_scales.data(),
                 .epilogue = epilogue,
                 .y = y,
                 .places = places.data()},

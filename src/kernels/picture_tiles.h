@@ -1,10 +1,13 @@
-// Products and 3x3 convolutions of pictures on AMX tiles (base::Isa::avx512_amx): bf16 operands summed in f32. A
+// Products and 3x3 convolutions of pictures on AMX tiles (base::Isa::avx512_amx): bf16 operands summed in f32, or int8
+// ones summed in int32 (W8A8: weights with a scale for each output, inputs with one for each row of a product, or each
+// picture of a convolution, found as they are read). A
 // convolution is a product over shifted pictures: its input is copied once into lines of 32 channels with a border of
 // zeros, so that 16 neighbouring pixels of any tap are one tile, and 16 outputs begin at any pixel.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <vector>
 
 #include "base/cpu.h"
 
@@ -12,7 +15,6 @@ namespace sumi::kernels {
 
 inline constexpr int64_t kTileOuts = 32;   // output channels in a panel
 inline constexpr int64_t kLineBytes = 64;  // of a row of a tile
-inline constexpr int64_t kLineDepth = 32;  // bf16 numbers in it
 
 // Whether the processor in use has the tiles.
 bool has_picture_tiles();
@@ -20,23 +22,29 @@ bool has_picture_tiles();
 struct PictureTileKernels;
 const PictureTileKernels& picture_tile_kernels();  // for base::active_isa()
 
-// Weights [out, in, taps] in the order [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2].
+// Weights [out, in, taps] in the order [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2]; int8 in fours:
+// [out / 32][in / 64][taps][2][16][16 outputs][4].
 struct TileWeights {
-  int64_t out = 0, in = 0, taps = 1;  // out and in are multiples of 32
+  int64_t out = 0, in = 0, taps = 1;  // out is a multiple of kTileOuts, in of depth()
   // The outputs are values and then as many gates: a panel holds 16 values and their gates, and the product gives
   // value * gelu(gate), out / 2 numbers.
   bool gated = false;
+  bool int8 = false;
   std::shared_ptr<std::byte> data;
+  std::vector<float> scales;  // int8: [out], in the panels' order
 
+  static constexpr int64_t depth(bool int8) { return int8 ? 64 : 32; }
+  int64_t depth() const { return depth(int8); }  // inputs in a line
   int64_t panels() const { return out / kTileOuts; }
-  int64_t panel_bytes() const { return in * taps * kTileOuts * 2; }
+  int64_t panel_bytes() const { return in / depth() * taps * kTileOuts * kLineBytes; }
   size_t bytes() const { return static_cast<size_t>(panels() * panel_bytes()); }
   int64_t results() const { return gated ? out / 2 : out; }
 };
 
 // weights: plain [out, in, taps], of f32 or as stored bf16 or f16 bits.
 enum class TileSource { f32, bf16, f16 };
-TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated);
+TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
+                       bool int8 = false);
 
 // Numbers of f32 or bf16.
 struct TileInput {
@@ -91,7 +99,9 @@ struct PictureTileKernels {
     int64_t rows = 0;  // all up to the next multiple of kRows must be readable
     const std::byte* weights = nullptr;  // of the first panel
     int64_t panels = 0;
-    bool gated = false;
+    bool gated = false, int8 = false;
+    const float* weight_scales = nullptr;  // int8: of the first panel, in the panels' order
+    const float* row_scales = nullptr;     // int8: of each row
     // Of the first panel; the bias is in the panels' order.
     TileEpilogue epilogue;
     TileOutput y;
@@ -106,11 +116,17 @@ struct PictureTileKernels {
     int64_t channels = 0;
     TileAffine affine;  // of this picture
     std::byte* to = nullptr;
-    int64_t chunk_stride = 0;  // bytes from 32 channels to the next
+    int64_t chunk_stride = 0;  // bytes from a line's channels to the next
+    bool int8 = false;
+    float inverse = 0;  // int8: codes are inputs times this, rounded
   };
 
   void (*product)(const Product& args);
   void (*lines)(const Lines& args);
+  // int8 lines, each pixel with a scale of its own: its largest input over 127. buffer: [channels].
+  void (*quantize)(const Lines& args, float* scales, float* buffer);
+  // low and high [channels] of these and the inputs of `pixels` pixels, one after the other.
+  void (*bounds)(TileInput x, int64_t pixels, int64_t channels, float* low, float* high);
   void (*narrow)(const float* x, uint16_t* to, int64_t count);
   void (*widen)(const uint16_t* x, float* to, int64_t count);
 };

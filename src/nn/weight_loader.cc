@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "base/threads.h"
+#include "kernels/picture_tiles.h"
 #include "kernels/quantize_reference.h"
 #include "nn/float_rows.h"
 #include "tensor/autograd.h"
@@ -266,7 +267,7 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
     add_adapters(parts, n, k, layer);
     return layer;
   };
-  if (options_.int8_weights && k % dtype_block_size(DType::q8_0) == 0) {
+  if (options_.int8_weights && !kernels::has_picture_tiles() && k % dtype_block_size(DType::q8_0) == 0) {
     const Tensor codes = quantized_q8_0(joined.view({total, k}));
     return finished(std::make_shared<const ops::PackedWeight>(
         std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_));

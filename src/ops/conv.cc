@@ -86,10 +86,10 @@ bool two_bytes(ConvStorage storage) {
 // Whether the convolution goes through kernels/picture_tiles.h.
 bool in_tiles(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) {
   const int64_t kernel = weight[2], padding = kernel / 2;
-  return two_bytes(storage) && kernels::has_picture_tiles() && (kernel == 1 || kernel == 3) &&
+  return (two_bytes(storage) || storage == ConvStorage::int8) && kernels::has_picture_tiles() && (kernel == 1 || kernel == 3) &&
          weight[3] == kernel && o.stride == 1 && o.pad_top == padding && o.pad_bottom == padding &&
          o.pad_left == padding && o.pad_right == padding && weight[0] % kernels::kTileOuts == 0 &&
-         weight[1] % kernels::kLineDepth == 0 && weight[0] > 0 && weight[1] > 0;
+         weight[1] % kernels::TileWeights::depth(false) == 0 && weight[0] > 0 && weight[1] > 0;
 }
 
 kernels::TileSource tile_source(DType dtype) {
@@ -163,7 +163,9 @@ PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOp
     fail("conv2d: weight {} cannot be packed with gates", shape_string(shape_));
   if (in_tiles(shape_, storage, options)) {
     tiles_ = kernels::pack_tiles(weight.bytes(), tile_source(weight.dtype()), shape_[0], shape_[1],
-                                 shape_[2] * shape_[3], gated);
+                                 shape_[2] * shape_[3], gated,
+                                 storage == ConvStorage::int8 &&
+                                     shape_[1] % kernels::TileWeights::depth(true) == 0);
   } else if (!bf16 && in_lanes(shape_, storage, options)) {
     const Tensor wide = weight.dtype() == DType::f32 ? weight : weight.to(DType::f32);
     lanes_ = kernels::pack_lanes(wide.f32(), shape_[0], shape_[1], shape_[2] * shape_[3],

@@ -60,7 +60,7 @@ inline void ask_for(const std::byte* from, int64_t stride, int64_t lines) {
 // Adds a stretch of a block of rows and a panel to the sums in tiles 0 to 3. Meanwhile asks for what comes next: of a
 // convolution's input, which lies in the first cache for all taps, the next block's rows; of other inputs the chunk after
 // the next; and a part of the weights of the next panel.
-template <bool kConvolution>
+template <bool kConvolution, bool kInt8>
 inline void multiply(const Product& p, Stretch s, const std::byte* a, const std::byte* weights, const std::byte* next) {
   constexpr int64_t kAsked = kConvolution ? 11 : kRows;  // a third of a row of taps
   a += s.begin * p.chunk_stride;
@@ -76,10 +76,17 @@ inline void multiply(const Product& p, Stretch s, const std::byte* a, const std:
       else
         ask_for(a + 2 * p.chunk_stride, p.row_stride, kAsked);
       ask_for(next, kLineBytes, 4);
-      tile_dot_bf16<0, 4, 6>();
-      tile_dot_bf16<1, 4, 7>();
-      tile_dot_bf16<2, 5, 6>();
-      tile_dot_bf16<3, 5, 7>();
+      if constexpr (kInt8) {
+        tile_dot_s8_s8<0, 4, 6>();
+        tile_dot_s8_s8<1, 4, 7>();
+        tile_dot_s8_s8<2, 5, 6>();
+        tile_dot_s8_s8<3, 5, 7>();
+      } else {
+        tile_dot_bf16<0, 4, 6>();
+        tile_dot_bf16<1, 4, 7>();
+        tile_dot_bf16<2, 5, 6>();
+        tile_dot_bf16<3, 5, 7>();
+      }
     }
 }
 
@@ -109,7 +116,14 @@ inline void store_gated(const Product& p, Vec value, Vec gate, int64_t at) {
     result.store(static_cast<float*>(p.y.data) + at);
 }
 
-// Results of a block of rows and a panel from their sums, [row half][column half][16][16].
+template <bool kInt8>
+inline Vec load_sum(const float* p) {
+  if constexpr (kInt8) return {_mm512_cvtepi32_ps(_mm512_loadu_si512(p))};
+  return Vec::load(p);
+}
+
+// Results of a block of rows and a panel from their sums (int32 of int8), [row half][column half][16][16].
+template <bool kInt8>
 void finish(const Product& p, int64_t panel, int64_t first, const float* sums) {
   const float* bias = p.epilogue.bias ? p.epilogue.bias + panel * kTileOuts : nullptr;
   const Vec bias0 = bias ? Vec::load(bias) : Vec::zero(), bias1 = bias ? Vec::load(bias + 16) : Vec::zero();
@@ -119,7 +133,14 @@ void finish(const Product& p, int64_t panel, int64_t first, const float* sums) {
     const int64_t place = p.places ? p.places[first + r] : first + r;
     if (place < 0) continue;
     const float* row = sums + r / 16 * 2 * kTileFloats + r % 16 * 16;
-    const Vec left = Vec::load(row) + bias0, right = Vec::load(row + kTileFloats) + bias1;
+    Vec left = load_sum<kInt8>(row), right = load_sum<kInt8>(row + kTileFloats);
+    if constexpr (kInt8) {
+      const Vec scale = Vec::set1(p.row_scales[first + r]);
+      left = left * (scale * Vec::load(p.weight_scales + panel * kTileOuts));
+      right = right * (scale * Vec::load(p.weight_scales + panel * kTileOuts + 16));
+    }
+    left = left + bias0;
+    right = right + bias1;
     const int64_t at = place * p.y_row + panel * columns;
     if (p.gated)
       store_gated(p, left, right, at);
@@ -128,7 +149,7 @@ void finish(const Product& p, int64_t panel, int64_t first, const float* sums) {
   }
 }
 
-template <bool kConvolution>
+template <bool kConvolution, bool kInt8>
 void product_of(const Product& p) {
   const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
   alignas(64) float last[4 * kTileFloats];
@@ -143,21 +164,94 @@ void product_of(const Product& p) {
       for (int64_t block = 0; block < blocks; ++block) {
         float* sums = p.scratch + (panel * blocks + block) * 4 * kTileFloats;
         begin == 0 ? zero_sums() : load_sums(sums);
-        multiply<kConvolution>(p, stretch, p.a + block * kRows * p.row_stride, weights,
+        multiply<kConvolution, kInt8>(p, stretch, p.a + block * kRows * p.row_stride, weights,
                                next + block * (stretch.end - begin) * p.tap_count * 4 * kLineBytes);
         store_sums(whole ? last : sums);
-        if (whole) finish(p, panel, block * kRows, last);
+        if (whole) finish<kInt8>(p, panel, block * kRows, last);
       }
     }
   }
 }
 
-void product(const Product& p) { p.tap_count == 1 ? product_of<false>(p) : product_of<true>(p); }
+void product(const Product& p) {
+  if (p.int8)
+    p.tap_count == 1 ? product_of<false, true>(p) : product_of<true, true>(p);
+  else
+    p.tap_count == 1 ? product_of<false, false>(p) : product_of<true, false>(p);
+}
+
+// Codes of 16 inputs times `inverse`.
+inline void store_codes(Vec x, Vec inverse, std::byte* to) {
+  x = max(Vec::set1(-127), min(Vec::set1(127), round(x * inverse)));
+#if defined(SUMI_EMULATE_AVX512)
+  float lanes[16];
+  x.store(lanes);
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<std::byte>(static_cast<int8_t>(lanes[i]));
+#else
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x.v)));
+#endif
+}
+
+// 16 inputs from channel c on, after the affine.
+template <bool kSilu>
+inline Vec changed(const PictureTileKernels::Lines& a, int64_t at, int64_t c) {
+  Vec x = load_number(a.x.data, a.x.bf16, at + c);
+  if (a.affine.scale) x = fma(x, Vec::load(a.affine.scale + c), Vec::load(a.affine.shift + c));
+  return kSilu ? x * sigmoid(x) : x;
+}
+
+template <bool kSilu>
+void code_lines(const PictureTileKernels::Lines& a) {
+  const Vec inverse = Vec::set1(a.inverse);
+  for (int64_t i = 0; i < a.pixels; ++i)
+    for (int64_t c = 0; c < a.channels; c += 16) {
+      std::byte* to = a.to + c / 64 * a.chunk_stride + i * a.repeat * kLineBytes + c % 64;
+      const Vec x = changed<kSilu>(a, i * a.step, c);
+      for (int64_t k = 0; k < a.repeat; ++k) store_codes(x, inverse, to + k * kLineBytes);
+    }
+}
+
+template <bool kSilu>
+void quantize_pixels(const PictureTileKernels::Lines& a, float* scales, float* buffer) {
+  for (int64_t i = 0; i < a.pixels; ++i) {
+    Vec largest = Vec::zero();
+    for (int64_t c = 0; c < a.channels; c += 16) {
+      const Vec x = changed<kSilu>(a, i * a.step, c);
+      largest = max(largest, absolute(x));
+      x.store(buffer + c);
+    }
+    scales[i] = max_lanes(largest) / 127;
+    const Vec inverse = Vec::set1(scales[i] > 0 ? 1 / scales[i] : 0);
+    for (int64_t c = 0; c < a.channels; c += 16)
+      store_codes(Vec::load(buffer + c), inverse, a.to + c / 64 * a.chunk_stride + i * kLineBytes + c % 64);
+  }
+}
+
+void quantize(const PictureTileKernels::Lines& a, float* scales, float* buffer) {
+  a.affine.silu ? quantize_pixels<true>(a, scales, buffer) : quantize_pixels<false>(a, scales, buffer);
+}
+
+void bounds(TileInput x, int64_t pixels, int64_t channels, float* low, float* high) {
+  constexpr int64_t kTogether = 16;
+  for (int64_t first = 0; first < pixels; first += kTogether) {
+    const int64_t end = first + kTogether < pixels ? first + kTogether : pixels;
+    for (int64_t c = 0; c < channels; c += 16) {
+      Vec least = Vec::load(low + c), most = Vec::load(high + c);
+      for (int64_t i = first; i < end; ++i) {
+        const Vec value = load_number(x.data, x.bf16, i * channels + c);
+        least = min(least, value);
+        most = max(most, value);
+      }
+      least.store(low + c);
+      most.store(high + c);
+    }
+  }
+}
 
 template <bool kBf16, bool kSilu>
 void lines_of(const PictureTileKernels::Lines& a) {
-  for (int64_t c = 0; c < a.channels; c += kLineDepth) {
-    std::byte* to = a.to + c / kLineDepth * a.chunk_stride;
+  for (int64_t c = 0; c < a.channels; c += 32) {
+    std::byte* to = a.to + c / 32 * a.chunk_stride;
     const bool affine = a.affine.scale != nullptr;
     Vec scale[2], shift[2];
     for (int j = 0; affine && j < 2; ++j) {
@@ -177,6 +271,7 @@ void lines_of(const PictureTileKernels::Lines& a) {
 }
 
 void lines(const PictureTileKernels::Lines& a) {
+  if (a.int8) return a.affine.silu ? code_lines<true>(a) : code_lines<false>(a);
   if (a.x.bf16)
     a.affine.silu ? lines_of<true, true>(a) : lines_of<true, false>(a);
   else
@@ -197,7 +292,7 @@ void widen(const uint16_t* x, float* to, int64_t count) {
 
 }  // namespace
 
-const PictureTileKernels kPictureTiles = {product, lines, narrow, widen};
+const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds, narrow, widen};
 #else
 const PictureTileKernels kPictureTiles = {};
 #endif
