@@ -56,42 +56,74 @@ int32_t* offset_scratch(int64_t count) {
 
 size_t aligned(size_t bytes) { return (bytes + base::kAlignment - 1) / base::kAlignment * base::kAlignment; }
 
-// Rounds the rows to what the weights multiply: int8 blocks, bf16 pairs, or nothing.
-void prepare_rows(const float* x, int64_t m, int64_t k, bool codes, bool pairs, kernels::MatmulArgs& args) {
-  const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
-  const size_t rows = static_cast<size_t>(m), blocks = rows * static_cast<size_t>(k / kBlock);
-  const bool tiles = codes && kernels.tile_rows > 0 && m >= kernels.tile_rows;
-  const size_t tile_rows = tiles ? static_cast<size_t>((m + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows) : rows;
-  const size_t tile_blocks = tiles ? tile_rows * static_cast<size_t>(k / kBlock) : 0;
-  const size_t even = static_cast<size_t>((k + 1) / 2 * 2);
-  const size_t code_bytes = codes ? aligned(tile_rows * static_cast<size_t>(k)) : 0;
-  const size_t scale_bytes = codes ? aligned(blocks * 4) : 0;
-  const size_t sum_bytes = codes ? aligned(blocks * 12) : 0;
-  const size_t pair_bytes = pairs ? rows * even * 2 : 0;
-  if (!codes && !pairs) return;
-  std::byte* memory = scratch(code_bytes + scale_bytes + 2 * sum_bytes + aligned(tile_blocks * 16) + pair_bytes);
-  kernels::QuantizedRows q;
-  q.codes = reinterpret_cast<int8_t*>(memory);
-  q.scales = reinterpret_cast<float*>(memory + code_bytes);
-  q.sums = reinterpret_cast<int32_t*>(memory + code_bytes + scale_bytes);
-  q.scaled_sums = reinterpret_cast<float*>(memory + code_bytes + scale_bytes + sum_bytes);
-  std::byte* behind = memory + code_bytes + scale_bytes + 2 * sum_bytes;
-  if (tiles) {
-    q.tile_scales = reinterpret_cast<float*>(behind);
-    q.tile_scaled_sums = q.tile_scales + tile_blocks;
-    behind += aligned(tile_blocks * 16);
+// What the segments of a weight take of the activations.
+struct Needs {
+  bool codes = false, bf16 = false;
+  explicit Needs(const std::vector<PackedMatrix>& segments) {
+    for (const PackedMatrix& matrix : segments) {
+      codes |= matrix.quantized();
+      bf16 |= matrix.code == CodeKind::bf16;
+    }
   }
-  uint16_t* bf16 = reinterpret_cast<uint16_t*>(behind);
+};
+
+// Cuts arrays from a piece of memory; without memory it only adds up how much they take.
+class Cutter {
+ public:
+  explicit Cutter(std::byte* memory) : memory_(memory) {}
+  template <class T>
+  T* array(size_t count) {
+    T* at = memory_ ? reinterpret_cast<T*>(memory_ + used_) : nullptr;
+    used_ += aligned(count * sizeof(T));
+    return at;
+  }
+  size_t used() const { return used_; }
+
+ private:
+  std::byte* memory_;
+  size_t used_ = 0;
+};
+
+// Rounds the rows to what the weights multiply: tiles, int8 blocks, bf16 pairs, or nothing.
+void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kernels::MatmulArgs& args) {
+  using kernels::kTileColumns, kernels::kTileRows;
+  const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
+  const bool bf16_tiles = needs.bf16 && kernels.bf16_tile_row, pairs = needs.bf16 && kernels.wants_bf16_rows;
+  const bool code_tiles = needs.codes && kernels.code_tiles && m >= kTileRows;
+  if (!needs.codes && !bf16_tiles && !pairs) return;
+  const size_t rows = static_cast<size_t>(m), blocks = static_cast<size_t>(k / kBlock);
+  const size_t even = static_cast<size_t>((k + 1) / 2 * 2);
+  const size_t tiled = static_cast<size_t>((m + kTileRows - 1) / kTileRows * kTileRows);
+  uint16_t *to_tiles = nullptr, *to_pairs = nullptr;
+  const auto cut = [&](std::byte* memory) {
+    Cutter cutter(memory);
+    if (bf16_tiles)
+      to_tiles = cutter.array<uint16_t>(tiled * static_cast<size_t>((k + kTileColumns - 1) / kTileColumns * kTileColumns));
+    if (needs.codes) {
+      args.q.codes = cutter.array<int8_t>((code_tiles ? tiled : rows) * blocks * kBlock);
+      args.q.scales = cutter.array<float>(rows * blocks);
+      args.q.sums = cutter.array<int32_t>(rows * blocks * 3);
+      args.q.scaled_sums = cutter.array<float>(rows * blocks * 3);
+    }
+    if (code_tiles) {
+      args.q.tile_scales = cutter.array<float>(tiled * blocks);
+      args.q.tile_scaled_sums = cutter.array<float>(tiled * blocks * 3);
+    }
+    if (pairs) to_pairs = cutter.array<uint16_t>(rows * even);
+    return cutter.used();
+  };
+  cut(scratch(cut(nullptr)));
   const auto round_rows = [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
-      if (codes) kernels.quantize_row(x + r * k, k, r, q);
-      if (pairs) kernels.bf16_row(x + r * k, k, bf16 + static_cast<size_t>(r) * even);
+      if (bf16_tiles) kernels.bf16_tile_row(x + r * k, k, r, to_tiles);
+      if (needs.codes) kernels.quantize_row(x + r * k, k, r, args.q);
+      if (pairs) kernels.bf16_row(x + r * k, k, to_pairs + static_cast<size_t>(r) * even);
     }
   };
   if (m < 4) round_rows(0, m);
   else base::parallel_for(m, 1, round_rows);
-  args.q = q;
-  if (pairs) args.x_bf16 = bf16;
+  args.x_tiles = to_tiles;
+  args.x_bf16 = to_pairs;
 }
 
 // For each segment what MatmulArgs::offsets must be; segments with the same zero point share it.
@@ -105,7 +137,7 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
     return j;
   };
   for (size_t i = 0; i < segments.size(); ++i) distinct += segments[i].zero_point != 0 && first_alike(i) == i;
-  if (distinct == 0) return offsets;
+  if (distinct == 0 || args.q.tile_scales) return offsets;
   const int64_t k = segments[0].k, count = args.m * (k / kBlock) * 3;
   int32_t* out = offset_scratch(distinct * count);
   for (size_t i = 0; i < segments.size(); ++i) {
@@ -204,14 +236,9 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   args.x = x.f32();
   args.ldy = weight.n();
   count_products(args.m * weight.n() * weight.k());
-  bool codes = false, pairs = false;
   int64_t panels = 0;
-  for (const PackedMatrix& matrix : weight.segments()) {
-    codes |= matrix.quantized();
-    pairs |= matrix.code == CodeKind::bf16 && kernels::matmul_kernels().wants_bf16_rows;
-    panels += matrix.panels();
-  }
-  prepare_rows(args.x, args.m, weight.k(), codes, pairs, args);
+  for (const PackedMatrix& matrix : weight.segments()) panels += matrix.panels();
+  prepare_rows(args.x, args.m, weight.k(), Needs(weight.segments()), args);
   const std::vector<const int32_t*> offsets = prepare_offsets(weight.segments(), args);
 
   const auto run = [&](int64_t begin, int64_t end, int64_t range_end) {
@@ -240,7 +267,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   }
   // Handed out in pieces, so that a thread whose processor is busy elsewhere does not hold up the others.
   const int64_t pieces = int64_t{base::num_threads()} * kPiecesPerThread;
-  const int64_t grain = std::max<int64_t>(2, (panels / pieces + 1) / 2 * 2);  // kernels take panels in pairs
+  const int64_t grain = std::max<int64_t>(4, (panels / pieces + 2) / 4 * 4);  // kernels take two or four panels at a time
   base::parallel_tasks((panels + grain - 1) / grain,
                        [&](int64_t task) {
                          const int64_t end = std::min(panels, (task + 1) * grain);

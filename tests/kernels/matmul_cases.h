@@ -66,6 +66,7 @@ struct Activations {
   std::vector<uint16_t> bf16;
   std::vector<int8_t> codes;
   std::vector<float> scales, scaled_sums, tile_scales, tile_scaled_sums;
+  std::vector<uint16_t> tiles;
   std::vector<int32_t> sums, offsets;
 
   Activations(int64_t m, int64_t k, uint32_t seed) : x(static_cast<size_t>(m * k)) {
@@ -86,13 +87,20 @@ struct Activations {
   // Rounds all rows and fills in what the kernel takes of them.
   void quantize(const MatmulKernels& kernels, MatmulArgs& args) {
     args.q = quantized();
-    if (!args.weight.quantized()) return;
     const int64_t k = args.weight.k;
-    if (kernels.tile_rows > 0 && args.m >= kernels.tile_rows) {
-      const int64_t rows = (args.m + kernels.tile_rows - 1) / kernels.tile_rows * kernels.tile_rows;
-      codes.resize(static_cast<size_t>(rows * k), 77);
-      tile_scales.assign(static_cast<size_t>(rows * (k / kBlock)), NAN);
-      tile_scaled_sums.assign(static_cast<size_t>(rows * (k / kBlock) * 3), NAN);
+    const int64_t tiled = (args.m + kTileRows - 1) / kTileRows * kTileRows;
+    if (kernels.bf16_tile_row && args.weight.code == CodeKind::bf16) {
+      constexpr size_t kPage = 4096;
+      tiles.assign(static_cast<size_t>(tiled * (k + kTileColumns)) + kPage / 2, 0x7fc0);  // NaN where no row is
+      uint16_t* aligned = tiles.data() + (kPage - reinterpret_cast<uintptr_t>(tiles.data()) % kPage) % kPage / 2;
+      for (int64_t r = 0; r < args.m; ++r) kernels.bf16_tile_row(x.data() + r * k, k, r, aligned);
+      args.x_tiles = aligned;
+    }
+    if (!args.weight.quantized()) return;
+    if (kernels.code_tiles && args.m >= kTileRows) {
+      codes.resize(static_cast<size_t>(tiled * k), 77);
+      tile_scales.assign(static_cast<size_t>(tiled * (k / kBlock)), NAN);
+      tile_scaled_sums.assign(static_cast<size_t>(tiled * (k / kBlock) * 3), NAN);
       args.q = quantized();
       args.q.tile_scales = tile_scales.data();
       args.q.tile_scaled_sums = tile_scaled_sums.data();

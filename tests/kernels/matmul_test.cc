@@ -93,7 +93,8 @@ void run(const MatmulKernels& kernels, const PackedMatrix& matrix, Activations& 
   args.weight = matrix;
   args.m = m;
   args.x = a.x.data();
-  if (kernels.wants_bf16_rows && matrix.code == CodeKind::bf16) args.x_bf16 = a.bf16.data();
+  const bool bf16 = matrix.code == CodeKind::bf16 && (kernels.wants_bf16_rows || kernels.bf16_tile_row);
+  if (bf16) args.x_bf16 = a.bf16.data();
   a.quantize(kernels, args);
   args.bias = bias;
   args.ldy = matrix.n + 3;

@@ -169,7 +169,7 @@ void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end) {
     case CodeKind::f32: return panels<CodeKind::f32>(args, begin, end);
     case CodeKind::f16: return panels<CodeKind::f16>(args, begin, end);
 #if defined(SUMI_AMX)
-    default: return matmul_bf16_tiles(args, begin, end);
+    default: return bf16_panels_in_tiles(args, begin, end);
 #else
     default: return panels<CodeKind::bf16>(args, begin, end);
 #endif
@@ -181,16 +181,26 @@ void bf16_row(const float* x, int64_t k, uint16_t* to) {
   if (k % 2) to[k] = 0;
 }
 
-#if defined(SUMI_BF16)
+#if defined(SUMI_BF16) && !defined(SUMI_AMX)
 constexpr bool kBf16Rows = true;
 #else
 constexpr bool kBf16Rows = false;
 #endif
 #if defined(SUMI_AMX)
-constexpr int64_t kCodeTileRows = kTileRows;
+constexpr bool kCodeTiles = true;
+void bf16_tile_row(const float* x, int64_t k, int64_t row, uint16_t* tiles) {
+  const int64_t steps = (k + kTileColumns - 1) / kTileColumns;
+  uint16_t* to = tiles + (row / kTileRows * steps * kTileRows + row % kTileRows) * kTileColumns;
+  for (int64_t left = k; left > 0; left -= kTileColumns, x += kTileColumns, to += kTileRows * kTileColumns) {
+    bf16_from_floats(x, left < kTileColumns ? left : kTileColumns, to);
+    if (left < kTileColumns) std::memset(to + left, 0, static_cast<size_t>(kTileColumns - left) * 2);
+  }
+}
 #else
-constexpr int64_t kCodeTileRows = 0;
+constexpr bool kCodeTiles = false;
+constexpr auto bf16_tile_row = nullptr;
 #endif
-const MatmulKernels kMatmulKernels = {matmul, quantize_row, kBf16Rows, bf16_row, kCodeTileRows};
+
+const MatmulKernels kMatmulKernels = {matmul, quantize_row, kBf16Rows, bf16_row, bf16_tile_row, kCodeTiles};
 
 }  // namespace sumi::kernels::SUMI_ISA

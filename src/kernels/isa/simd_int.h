@@ -26,7 +26,6 @@ inline Register zero_register() { return _mm512_setzero_si512(); }
 inline Register add32(Register a, Register b) { return _mm512_add_epi32(a, b); }
 inline Vec to_float(Register a) { return {_mm512_cvtepi32_ps(a)}; }
 inline Register add16(Register a, Register b) { return _mm512_add_epi16(a, b); }
-inline Register sub8(Register a, Register b) { return _mm512_sub_epi8(a, b); }
 inline Register pairs_u8_s8(Register u, Register s) { return _mm512_maddubs_epi16(u, s); }
 inline Register pairs_16(Register a) { return _mm512_madd_epi16(a, _mm512_set1_epi16(1)); }
 inline Register magnitude8(Register a) { return _mm512_abs_epi8(a); }
@@ -52,6 +51,7 @@ inline void round_16(const float* x, Vec inverse, int8_t* codes) {
   const Vec rounded = min(max(Vec::load(x) * inverse, Vec::set1(-127)), Vec::set1(127));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(rounded.v)));
 }
+inline Register sub8(Register a, Register b) { return _mm512_sub_epi8(a, b); }
 #elif defined(SUMI_AVX2)
 using Register = __m256i;
 inline Register load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }

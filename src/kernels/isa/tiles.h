@@ -14,10 +14,9 @@
 #if defined(SUMI_EMULATE_AMX)
 #include "kernels/emulated_amx.h"
 #endif
+#include "kernels/matmul.h"
 
 namespace sumi::kernels::SUMI_ISA {
-
-inline constexpr int kTileRows = 16;
 
 class TileShapes {
  public:
