@@ -1,5 +1,17 @@
 # Helpers that turn a folder of src/ into a library and a folder of tests/ into a test program.
 
+# Kernels that use AMX tiles: they alone have a copy for that level, the others use AVX-512 BF16's.
+set(sumi_tile_kernels bf16_product limits matmul_codes matmul_floats picture_attention picture_tiles)
+list(TRANSFORM sumi_tile_kernels REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/kernels/isa/\\1.cc")
+
+# Large headers of a target's sources, compiled once (SUMI_PCH).
+function(sumi_precompile target)
+  if(SUMI_PCH)
+    target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <functional> <map> <memory> <string> <vector>
+                                                <fmt/format.h> ${ARGN})
+  endif()
+endfunction()
+
 function(sumi_options target)
   target_include_directories(${target} PUBLIC ${PROJECT_SOURCE_DIR}/src)
   target_compile_options(${target} PRIVATE -Wall -Wextra $<$<BOOL:${SUMI_WERROR}>:-Werror>)
@@ -27,6 +39,12 @@ function(sumi_folder name)
   add_library(sumi_${name} STATIC ${sources})
   target_link_libraries(sumi_${name} PUBLIC ${ARGN})
   sumi_options(sumi_${name})
+  if(SUMI_SANITIZE AND ${name} MATCHES "^(base|tensor|kernels|ops|nn)$")
+    target_compile_options(sumi_${name} PRIVATE -O1)  # loops over numbers; the rest compiles four times as fast without
+  endif()
+  if(${name} MATCHES "^(formats|text|models|train|generate|diffusion|evaluate)$")
+    sumi_precompile(sumi_${name} <nlohmann/json.hpp>)
+  endif()
 endfunction()
 
 # Compiles every src/kernels/isa/*.cc once per instruction set; SUMI_ISA names the namespace in which
@@ -56,7 +74,11 @@ function(sumi_kernel_variants)
   set(flags_avx512_bf16 ${flags_avx512_vnni} -mavx512bf16)
   set(flags_avx512_amx ${flags_avx512_bf16} -mamx-tile -mamx-int8 -mamx-bf16)
   foreach(variant ${variants})
-    add_library(sumi_kernels_${variant} OBJECT ${sources})
+    set(own ${sources})
+    if(variant STREQUAL "avx512_amx")
+      set(own ${sumi_tile_kernels})
+    endif()
+    add_library(sumi_kernels_${variant} OBJECT ${own})
     target_compile_options(sumi_kernels_${variant} PRIVATE -O3 -ffp-contract=off ${order} -Wall -Wextra
       $<$<BOOL:${SUMI_WERROR}>:-Werror> ${flags_${variant}})
     target_compile_definitions(sumi_kernels_${variant} PRIVATE SUMI_ISA=${variant})
@@ -87,6 +109,10 @@ function(sumi_tests folder)
   target_compile_definitions(test_${folder} PRIVATE
     SUMI_TEST_DATA="${PROJECT_SOURCE_DIR}/tests/data" SUMI_BINARY="$<TARGET_FILE:sumi>")
   sumi_options(test_${folder})
+  if(NOT SUMI_SANITIZE)
+    target_compile_options(test_${folder} PRIVATE -O1)
+  endif()
+  sumi_precompile(test_${folder} <nlohmann/json.hpp> <gtest/gtest.h>)
   add_test(NAME ${folder} COMMAND test_${folder})
 endfunction()
 
@@ -95,7 +121,11 @@ endfunction()
 function(sumi_emulated_kernel_variants target)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernels/isa/*.cc)
   foreach(variant avx512_emulated avx512_bf16_emulated avx512_amx_emulated)
-    add_library(sumi_kernels_${variant} OBJECT ${sources})
+    set(own ${sources})
+    if(variant STREQUAL "avx512_amx_emulated")
+      set(own ${sumi_tile_kernels})
+    endif()
+    add_library(sumi_kernels_${variant} OBJECT ${own})
     target_compile_options(sumi_kernels_${variant} PRIVATE -O1 -ffp-contract=off)
     target_compile_definitions(sumi_kernels_${variant} PRIVATE SUMI_ISA=${variant} SUMI_EMULATE_AVX512)
     target_include_directories(sumi_kernels_${variant} PRIVATE ${PROJECT_SOURCE_DIR}/src

@@ -11,7 +11,7 @@ namespace sumi::kernels {
 SUMI_ISA_COPIES(Bf16ProductKernels, kBf16Product)
 
 const Bf16ProductKernels& bf16_product_kernels_for(base::Isa isa) {
-  return SUMI_SELECT_ISA(kBf16Product, isa);
+  return SUMI_SELECT_ISA_WITH_TILES(kBf16Product, isa);
 }
 
 namespace {

@@ -11,7 +11,7 @@ namespace sumi::kernels {
 
 SUMI_ISA_COPIES(LimitKernels, kLimitKernels)
 
-const LimitKernels& limit_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kLimitKernels, isa); }
+const LimitKernels& limit_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA_WITH_TILES(kLimitKernels, isa); }
 const LimitKernels& limit_kernels() { return limit_kernels_for(base::active_isa()); }
 
 namespace {

@@ -8,7 +8,7 @@ namespace sumi::kernels {
 
 SUMI_ISA_COPIES(MatmulKernels, kMatmulKernels)
 
-const MatmulKernels& matmul_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kMatmulKernels, isa); }
+const MatmulKernels& matmul_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA_WITH_TILES(kMatmulKernels, isa); }
 
 const MatmulKernels& matmul_kernels() {
   static const MatmulKernels& kernels = matmul_kernels_for(base::active_isa());

@@ -7,7 +7,7 @@ namespace sumi::kernels {
 SUMI_ISA_COPIES(PictureAttentionKernels, kPictureAttention)
 
 const PictureAttentionKernels& picture_attention_kernels_for(base::Isa isa) {
-  return SUMI_SELECT_ISA(kPictureAttention, isa);
+  return SUMI_SELECT_ISA_WITH_TILES(kPictureAttention, isa);
 }
 
 const PictureAttentionKernels& picture_attention_kernels() {

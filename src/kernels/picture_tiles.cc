@@ -16,7 +16,7 @@ namespace sumi::kernels {
 
 SUMI_ISA_COPIES(PictureTileKernels, kPictureTiles)
 
-const PictureTileKernels& picture_tile_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kPictureTiles, isa); }
+const PictureTileKernels& picture_tile_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA_WITH_TILES(kPictureTiles, isa); }
 
 const PictureTileKernels& picture_tile_kernels() {
   static const PictureTileKernels& kernels = picture_tile_kernels_for(base::active_isa());

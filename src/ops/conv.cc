@@ -177,7 +177,8 @@ PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOp
 }
 
 size_t PackedConv::bytes() const {
-  return tiles_ ? tiles_->bytes() : lanes_ ? lanes_->bytes() : onednn_->bytes();
+  if (tiles_) return tiles_->bytes() + tiles_->scales.size() * sizeof(float);
+  return lanes_ ? lanes_->bytes() : onednn_->bytes();
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
