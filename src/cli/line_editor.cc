@@ -36,6 +36,25 @@ int make_ctrl_c_a_key() {
   return 0;
 }
 
+// readline() writes its prompt first and sets the terminal then: what is typed in between must be keys, too.
+class KeysAtOnce {
+ public:
+  KeysAtOnce() : known_(::tcgetattr(STDIN_FILENO, &before_) == 0) {
+    struct termios keys = before_;
+    keys.c_lflag &= ~static_cast<tcflag_t>(ISIG | ICANON | ECHO);
+    if (known_) ::tcsetattr(STDIN_FILENO, TCSANOW, &keys);
+  }
+  ~KeysAtOnce() {
+    if (known_) ::tcsetattr(STDIN_FILENO, TCSANOW, &before_);
+  }
+  KeysAtOnce(const KeysAtOnce&) = delete;
+  KeysAtOnce& operator=(const KeysAtOnce&) = delete;
+
+ private:
+  struct termios before_ {};
+  bool known_;
+};
+
 // True if more was typed or pasted already. Whole lines are not all that counts: the terminal must
 // not wait for a line's end, so it is asked in raw mode.
 bool input_waits() {
@@ -82,6 +101,7 @@ LineEditor::~LineEditor() {
 
 LineEditor::Outcome LineEditor::read(const char* prompt, std::string& line) {
   line.clear();
+  const KeysAtOnce keys;
   for (bool first = true;; first = false) {
     ctrl_c_pressed = false;
     const std::unique_ptr<char, void (*)(void*)> typed(::readline(first ? prompt : "... "),
