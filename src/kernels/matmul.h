@@ -31,7 +31,7 @@ struct MatmulArgs {
   PackedMatrix weight;
   int64_t m = 0;
   const float* x = nullptr;    // rows of floats, k apart: f32, f16 and bf16 weights
-  const uint16_t* x_bf16 = nullptr;  // the same rounded, ceil(k/2)*2 apart: bf16 weights where wants_bf16_rows
+  const uint16_t* x_bf16 = nullptr;  // the same rounded, ceil(k/2)*2 apart: bf16 weights where bf16_row is there
   // The same in tiles of one kilobyte, [tiles][ceil(k / 32)][kTileRows][32] with zeros behind k: where bf16_tile_row is
   // there. Memory is for whole tiles; what lies behind the last row is read and has no effect.
   const uint16_t* x_tiles = nullptr;
@@ -48,8 +48,7 @@ struct MatmulKernels {
   void (*matmul)(const MatmulArgs& args, int64_t begin, int64_t end);
   // Quantizes row `row` of x into its place in q.
   void (*quantize_row)(const float* x, int64_t k, int64_t row, const QuantizedRows& q);
-  bool wants_bf16_rows;  // this level multiplies bf16 pairs and needs MatmulArgs::x_bf16
-  // Rounds a row to bf16, with a zero behind an odd k.
+  // Rounds a row to bf16 for MatmulArgs::x_bf16, with a zero behind an odd k. Null: this level multiplies no pairs.
   void (*bf16_row)(const float* x, int64_t k, uint16_t* to);
   // Rounds row `row` of x into its place in MatmulArgs::x_tiles. Null: this level has no tiles.
   void (*bf16_tile_row)(const float* x, int64_t k, int64_t row, uint16_t* tiles);

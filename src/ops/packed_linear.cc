@@ -88,7 +88,7 @@ class Cutter {
 void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kernels::MatmulArgs& args) {
   using kernels::kTileColumns, kernels::kTileRows;
   const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
-  const bool bf16_tiles = needs.bf16 && kernels.bf16_tile_row, pairs = needs.bf16 && kernels.wants_bf16_rows;
+  const bool bf16_tiles = needs.bf16 && kernels.bf16_tile_row, pairs = needs.bf16 && kernels.bf16_row;
   const bool code_tiles = needs.codes && kernels.code_tiles && m >= kTileRows;
   if (!needs.codes && !bf16_tiles && !pairs) return;
   const size_t rows = static_cast<size_t>(m), blocks = static_cast<size_t>(k / kBlock);

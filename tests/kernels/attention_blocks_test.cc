@@ -4,25 +4,17 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "kernels/kernel_copies.h"
 #include "kernels/naive.h"
+#include "kernels/random_values.h"
 
 namespace sumi::kernels {
 
 SUMI_EMULATED_COPIES(AttentionBlockKernels, kAttentionBlocks)
 
 namespace {
-
-std::vector<float> random_values(int64_t n, uint32_t seed, float spread = 1) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, spread);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) value = normal(generator);
-  return values;
-}
 
 TEST(AttentionBlocks, AgreesWithNaive) {
   for (const auto& copy : kernel_copies<AttentionBlockKernels>(
@@ -33,8 +25,8 @@ TEST(AttentionBlocks, AgreesWithNaive) {
         for (const int64_t queries : {int64_t{1}, copy.table->block - 3, copy.table->block}) {
           SCOPED_TRACE(copy.name + ", head " + std::to_string(size) + ", keys " +
                        std::to_string(keys));
-          const auto q = random_values(queries * size, 1, 2), k = random_values(keys * size, 2);
-          const auto v = random_values(keys * size, 3);
+          const auto q = normal_values(queries * size, 1, 2), k = normal_values(keys * size, 2);
+          const auto v = normal_values(keys * size, 3);
           const std::vector<float> none(static_cast<size_t>(queries * keys));
           std::vector<float> got(q.size()), want(q.size()), lse(static_cast<size_t>(queries));
           std::vector<float> scratch(static_cast<size_t>(copy.table->scratch_floats(size)));

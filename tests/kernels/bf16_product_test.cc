@@ -10,20 +10,13 @@
 
 #include "base/half.h"
 #include "kernels/naive.h"
+#include "kernels/random_values.h"
 
 namespace sumi::kernels {
 
 namespace avx512_amx_emulated { extern const Bf16ProductKernels kBf16Product; }
 
 namespace {
-
-std::vector<float> random_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
 
 struct Case {
   bool a_turned, b_turned, accumulate, narrow;
@@ -47,7 +40,7 @@ std::vector<Case> cases() {
 struct Factor {
   Factor(int64_t outer, int64_t k, bool outer_contiguous, bool narrow, uint32_t seed) : shape{} {
     const int64_t width = outer_contiguous ? outer : k, count = outer_contiguous ? k : outer, stride = width + 3;
-    wide = random_values(count * stride, seed);
+    wide = uniform_values(count * stride, seed);
     for (const float value : wide) bits.push_back(base::float_to_bf16(value));
     shape = {narrow ? nullptr : wide.data(), narrow ? bits.data() : nullptr, outer_contiguous, outer, k, stride};
     for (int64_t r = 0; r < count; ++r)
@@ -65,7 +58,7 @@ void check_product(const Product& product) {
   for (const Case& s : cases()) {
     const Factor a(s.m, s.k, s.a_turned, s.narrow, 1), b(s.n, s.k, !s.b_turned, s.narrow, 2);
     const int64_t ldc = s.n + 5;
-    auto got = random_values(s.m * ldc, 3);
+    auto got = uniform_values(s.m * ldc, 3);
     const auto before = got;
     std::vector<float> want;
     for (int64_t r = 0; r < s.m; ++r) want.insert(want.end(), got.begin() + r * ldc, got.begin() + r * ldc + s.n);
@@ -109,7 +102,7 @@ TEST(Bf16Product, InParts) {
   const int64_t sizes[][3] = {{20, 24, 9000}, {900, 800, 8192}, {40, 70000, 100}, {70000, 40, 100}};
   for (const auto& s : sizes) {
     const int64_t m = s[0], n = s[1], k = s[2];
-    const auto a = random_values(m * k, 4), b = random_values(n * k, 5);
+    const auto a = uniform_values(m * k, 4), b = uniform_values(n * k, 5);
     std::vector<float> c(static_cast<size_t>(m * n));
     bf16_product({a.data(), nullptr, false, m, k, k}, {b.data(), nullptr, false, n, k, k}, c.data(), n, false);
     std::mt19937 generator(6);

@@ -14,7 +14,6 @@
 struct __m512 { float f[16]; };
 struct __m512i { uint8_t b[64]; };
 struct __m512bh { uint16_t h[32]; };
-struct __m256bh { uint16_t h[16]; };
 struct __m256i { uint8_t b[32]; };
 struct __m128i { uint8_t b[16]; };
 using __mmask64 = uint64_t;
@@ -171,11 +170,6 @@ inline __m512i _mm512_dpbusd_epi32(__m512i sum, __m512i a, __m512i b) {
     for (int j = 4 * i; j < 4 * i + 4; ++j) total += a.b[j] * emulated::lane<int8_t>(b, j);
     return total;
   });
-}
-inline __m256bh _mm512_cvtneps_pbh(__m512 a) {
-  __m256bh r;
-  for (int i = 0; i < 16; ++i) r.h[i] = sumi::base::float_to_bf16(a.f[i]);
-  return r;
 }
 // The hardware's order inside a pair is its own; tests allow for it.
 inline __m512 _mm512_dpbf16_ps(__m512 sum, __m512bh a, __m512bh b) {

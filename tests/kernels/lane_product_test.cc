@@ -4,26 +4,18 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "base/half.h"
 #include "kernels/kernel_copies.h"
 #include "kernels/naive.h"
+#include "kernels/random_values.h"
 
 namespace sumi::kernels {
 
 SUMI_EMULATED_COPIES(LaneKernels, kLaneKernels)
 
 namespace {
-
-std::vector<float> random_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, 1);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) value = normal(generator);
-  return values;
-}
 
 struct Case {
   int64_t batch, height, width, in, out, kernel;
@@ -73,8 +65,8 @@ void convolve_with(const LaneKernels& kernels, const Case& c, const float* x, co
 TEST(LaneProduct, AgreesWithNaive) {
   for (const Case& c : kCases) {
     const int64_t taps = c.kernel * c.kernel, pixels = c.batch * c.height * c.width;
-    const auto x = random_values(pixels * c.in, 1), weights = random_values(c.out * c.in * taps, 2);
-    const auto bias = random_values(c.out, 3), before = random_values(pixels * c.out, 4);
+    const auto x = normal_values(pixels * c.in, 1), weights = normal_values(c.out * c.in * taps, 2);
+    const auto bias = normal_values(c.out, 3), before = normal_values(pixels * c.out, 4);
     const onednn::Conv2d shape{c.batch, c.height, c.width, c.in, c.out, c.kernel, c.kernel, 1,
                                c.kernel / 2, c.kernel / 2, c.kernel / 2, c.kernel / 2};
     for (const LaneType type : {LaneType::f32, LaneType::bf16, LaneType::f16, LaneType::s8}) {

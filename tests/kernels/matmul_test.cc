@@ -93,7 +93,7 @@ void run(const MatmulKernels& kernels, const PackedMatrix& matrix, Activations& 
   args.weight = matrix;
   args.m = m;
   args.x = a.x.data();
-  const bool bf16 = matrix.code == CodeKind::bf16 && (kernels.wants_bf16_rows || kernels.bf16_tile_row);
+  const bool bf16 = matrix.code == CodeKind::bf16 && (kernels.bf16_row || kernels.bf16_tile_row);
   if (bf16) args.x_bf16 = a.bf16.data();
   a.quantize(kernels, args);
   args.bias = bias;

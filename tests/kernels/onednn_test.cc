@@ -5,11 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "base/half.h"
 #include "kernels/naive.h"
+#include "kernels/random_values.h"
 
 namespace sumi::kernels {
 namespace {
@@ -25,14 +25,6 @@ std::vector<onednn::Matmul> cases() {
   return all;
 }
 
-std::vector<float> random_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) value = uniform(generator);
-  return values;
-}
-
 std::string describe(const onednn::Matmul& s) {
   return fmt::format("m {} n {} k {} transpose {} {} alpha {} beta {}", s.m, s.n, s.k,
                      s.transpose_a, s.transpose_b, s.alpha, s.beta);
@@ -40,8 +32,8 @@ std::string describe(const onednn::Matmul& s) {
 
 TEST(Onednn, FloatProduct) {
   for (const onednn::Matmul& s : cases()) {
-    const auto a = random_values(s.m * s.k, 1), b = random_values(s.k * s.n, 2);
-    auto got = random_values(s.m * s.n, 3), want = got;
+    const auto a = uniform_values(s.m * s.k, 1), b = uniform_values(s.k * s.n, 2);
+    auto got = uniform_values(s.m * s.n, 3), want = got;
     if (s.beta == 0) got.assign(got.size(), NAN);  // must not be read
     onednn::matmul(s, a.data(), b.data(), got.data());
     naive::matmul(s.transpose_a, s.transpose_b, s.m, s.n, s.k, s.alpha, a.data(), b.data(), s.beta,
@@ -54,11 +46,11 @@ TEST(Onednn, Bf16Product) {
   for (const onednn::Matmul& s : cases()) {
     std::vector<uint16_t> a, b;
     std::vector<float> wide_a, wide_b;
-    for (const float value : random_values(s.m * s.k, 4)) a.push_back(base::float_to_bf16(value));
-    for (const float value : random_values(s.k * s.n, 5)) b.push_back(base::float_to_bf16(value));
+    for (const float value : uniform_values(s.m * s.k, 4)) a.push_back(base::float_to_bf16(value));
+    for (const float value : uniform_values(s.k * s.n, 5)) b.push_back(base::float_to_bf16(value));
     for (const uint16_t bits : a) wide_a.push_back(base::bf16_to_float(bits));
     for (const uint16_t bits : b) wide_b.push_back(base::bf16_to_float(bits));
-    auto got = random_values(s.m * s.n, 6), want = got;
+    auto got = uniform_values(s.m * s.n, 6), want = got;
     if (s.beta == 0) got.assign(got.size(), NAN);
     for (int run = 0; run < 2; ++run) {  // the second time from the cache of primitives
       auto again = got;

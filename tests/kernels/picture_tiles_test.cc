@@ -4,11 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <random>
 #include <vector>
 
 #include "base/half.h"
 #include "kernels/picture_attention.h"
+#include "kernels/random_values.h"
 
 namespace sumi::kernels {
 
@@ -20,10 +20,8 @@ extern const PictureAttentionKernels kPictureAttention;
 namespace {
 
 std::vector<float> random_values(int64_t n, uint32_t seed, float spread = 1) {
-  std::mt19937 generator(seed);
-  std::normal_distribution<float> normal(0, spread);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) value = base::bf16_to_float(base::float_to_bf16(normal(generator)));
+  std::vector<float> values = normal_values(n, seed, spread);
+  for (float& value : values) value = base::bf16_to_float(base::float_to_bf16(value));
   return values;
 }
 

@@ -169,9 +169,7 @@ inline void end_sum(const SumTile& t) {
 
 void multiply(const Bf16ProductKernels::Product& p, int64_t row_begin, int64_t row_end, int64_t column_begin,
               int64_t column_end) {
-  using Shape = TileShapes::Shape;
-  const Shape full{16, 64};
-  const TileShapes shapes({full, full, full, full, full, full, full, full});
+  const TileShapes shapes;
   for (int64_t step = 0; step < p.steps; step += kStepsAtOnce) {
     const int64_t steps = std::min(kStepsAtOnce, p.steps - step);
     const bool accumulate = p.accumulate || step > 0;

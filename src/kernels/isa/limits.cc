@@ -102,25 +102,20 @@ float bf16_products(int64_t rounds) {
 #endif
 
 #if defined(SUMI_AMX)
-constexpr TileShapes::Shape kWhole{kTileRows, 64};
-
-void tile_int8_products(int64_t rounds) {
-  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
-  for (int64_t i = 0; i < rounds; i += 16) {
-    tile_dot_s8_s8<0, 4, 6>();
-    tile_dot_s8_s8<1, 4, 7>();
-    tile_dot_s8_s8<2, 5, 6>();
-    tile_dot_s8_s8<3, 5, 7>();
-  }
+template <bool kInt8, int kSum, int kA, int kB>
+inline void tile_dot() {
+  if constexpr (kInt8) tile_dot_s8_s8<kSum, kA, kB>();
+  else tile_dot_bf16<kSum, kA, kB>();
 }
 
-void tile_bf16_products(int64_t rounds) {
-  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+template <bool kInt8>
+void tile_products(int64_t rounds) {
+  const TileShapes shapes;
   for (int64_t i = 0; i < rounds; i += 16) {
-    tile_dot_bf16<0, 4, 6>();
-    tile_dot_bf16<1, 4, 7>();
-    tile_dot_bf16<2, 5, 6>();
-    tile_dot_bf16<3, 5, 7>();
+    tile_dot<kInt8, 0, 4, 6>();
+    tile_dot<kInt8, 1, 4, 7>();
+    tile_dot<kInt8, 2, 5, 6>();
+    tile_dot<kInt8, 3, 5, 7>();
   }
 }
 constexpr int64_t kTilePerRound = 4 * kTileRows * 16 * 64 / 16;  // int8; a quarter tile product a round
@@ -142,8 +137,8 @@ const LimitKernels kLimitKernels = {
     0,
 #endif
 #if defined(SUMI_AMX)
-    tile_int8_products,
-    tile_bf16_products,
+    tile_products<true>,
+    tile_products<false>,
     kTilePerRound,
     kTilePerRound / 2,
 #else

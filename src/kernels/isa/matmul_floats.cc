@@ -176,16 +176,15 @@ void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end) {
   }
 }
 
+#if defined(SUMI_BF16) && !defined(SUMI_AMX)
 void bf16_row(const float* x, int64_t k, uint16_t* to) {
   bf16_from_floats(x, k, to);
   if (k % 2) to[k] = 0;
 }
-
-#if defined(SUMI_BF16) && !defined(SUMI_AMX)
-constexpr bool kBf16Rows = true;
 #else
-constexpr bool kBf16Rows = false;
+constexpr auto bf16_row = nullptr;
 #endif
+
 #if defined(SUMI_AMX)
 constexpr bool kCodeTiles = true;
 void bf16_tile_row(const float* x, int64_t k, int64_t row, uint16_t* tiles) {
@@ -201,6 +200,6 @@ constexpr bool kCodeTiles = false;
 constexpr auto bf16_tile_row = nullptr;
 #endif
 
-const MatmulKernels kMatmulKernels = {matmul, quantize_row, kBf16Rows, bf16_row, bf16_tile_row, kCodeTiles};
+const MatmulKernels kMatmulKernels = {matmul, quantize_row, bf16_row, bf16_tile_row, kCodeTiles};
 
 }  // namespace sumi::kernels::SUMI_ISA

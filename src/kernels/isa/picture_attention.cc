@@ -17,7 +17,6 @@ namespace {
 
 constexpr int64_t kQueries = PictureAttentionKernels::kQueries, kKeys = PictureAttentionKernels::kKeys;
 constexpr int64_t kTileBytes = 1024, kTileFloats = 256, kTileNumbers = 512;
-constexpr TileShapes::Shape kWhole{kTileRows, 64};
 constexpr float kLog2E = 1.44269504f;
 
 int64_t round_up(int64_t count, int64_t block) { return (count + block - 1) / block * block; }
@@ -241,7 +240,7 @@ void finish(const PictureAttentionKernels::Block& a, int64_t first, int64_t coun
 }
 
 void attend(const PictureAttentionKernels::Block& a) {
-  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  const TileShapes shapes;
   const Sizes s(a.keys, a.head_dim);
   Scratch m(a.scratch, s);
   const auto* keys = reinterpret_cast<const uint16_t*>(a.packed);

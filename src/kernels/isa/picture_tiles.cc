@@ -22,7 +22,6 @@ using Product = PictureTileKernels::Product;
 
 constexpr int64_t kRows = PictureTileKernels::kRows;
 constexpr int64_t kTileBytes = 1024, kTileFloats = 256;
-constexpr TileShapes::Shape kWhole{kTileRows, 64};
 
 inline Vec load_number(const void* p, bool bf16, int64_t i) {
   return bf16 ? load_bf16(static_cast<const uint16_t*>(p) + i) : Vec::load(static_cast<const float*>(p) + i);
@@ -151,7 +150,7 @@ void finish(const Product& p, int64_t panel, int64_t first, const float* sums) {
 
 template <bool kConvolution, bool kInt8>
 void product_of(const Product& p) {
-  const TileShapes shapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole});
+  const TileShapes shapes;
   alignas(64) float last[4 * kTileFloats];
   const int64_t chunk_bytes = p.tap_count * 2 * kTileBytes, panel_bytes = p.chunks * chunk_bytes;
   const int64_t blocks = (p.rows + kRows - 1) / kRows, depth = PictureTileKernels::stretch(p.tap_count);
@@ -278,11 +277,7 @@ void lines(const PictureTileKernels::Lines& a) {
     a.affine.silu ? lines_of<false, true>(a) : lines_of<false, false>(a);
 }
 
-void narrow(const float* x, uint16_t* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + 32 <= count; i += 32) store_bf16(Vec::load(x + i), Vec::load(x + i + 16), to + i);
-  for (; i < count; ++i) to[i] = base::float_to_bf16(x[i]);
-}
+void narrow(const float* x, uint16_t* to, int64_t count) { bf16_from_floats(x, count, to); }
 
 void widen(const uint16_t* x, float* to, int64_t count) {
   int64_t i = 0;

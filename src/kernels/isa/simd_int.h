@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/half.h"
+#include "kernels/isa/bf16_store.h"
 #include "kernels/isa/simd.h"
 
 namespace sumi::kernels::SUMI_ISA {
@@ -192,10 +193,7 @@ inline void round_16(const float* x, Vec inverse, int8_t* codes) {
 inline void bf16_from_floats(const float* x, int64_t count, uint16_t* to) {
   int64_t i = 0;
 #if defined(SUMI_BF16)
-  for (; i + 16 <= count; i += 16) {
-    const __m256bh rounded = _mm512_cvtneps_pbh(_mm512_loadu_ps(x + i));
-    std::memcpy(to + i, &rounded, sizeof rounded);
-  }
+  for (; i + 16 <= count; i += 16) store_bf16(Vec::load(x + i), to + i);
 #endif
   for (; i < count; ++i) to[i] = base::float_to_bf16(x[i]);
 }

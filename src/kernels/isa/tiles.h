@@ -22,8 +22,10 @@ class TileShapes {
  public:
   static constexpr int kTiles = 8;
   struct Shape {
-    int rows = 0, bytes = 0;  // of a row
+    int rows, bytes;  // of a row
   };
+  static constexpr Shape kWhole{kTileRows, 64};
+  TileShapes() : TileShapes({kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole, kWhole}) {}
   explicit TileShapes(const Shape (&shapes)[kTiles]) {
     alignas(64) uint8_t config[64] = {1};  // the only palette there is
     for (int i = 0; i < kTiles; ++i) {
