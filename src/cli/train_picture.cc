@@ -21,6 +21,7 @@ int run_picture_training(PictureFlags flags) {
   train::PictureTrainingOptions& o = flags.options;
   o.trainer.schedule.learning_rate = flags.learning_rate.value_or(flags.usual_rate);
   o.cache = !flags.no_cache && !o.loss.random_crop;
+  if (flags.dtype == "bf16") o.nets.products = ops::Products::bf16;
   o.save_dtype = save_dtype(flags.save_dtype);
   if (o.nets.lora && o.nets.lora_config.alpha == 0)
     o.nets.lora_config.alpha = static_cast<double>(o.nets.lora_config.rank);
@@ -115,6 +116,11 @@ void add_picture_flags(CLI::App& verb, PictureFlags& flags, bool data_set) {
       ->type_name("N");
   verb.add_flag("--checkpoint-activations", o.nets.checkpoint_blocks,
                 "Less memory: what is inside the blocks is computed twice");
+  verb.add_option("--dtype", flags.dtype,
+                  "What products and convolutions are computed in: f32 (default), or bf16, with frozen weights kept "
+                  "in bf16 and trained ones in f32")
+      ->check(CLI::IsMember({"f32", "bf16"}))
+      ->type_name("TYPE");
   verb.add_option("--save-dtype", flags.save_dtype, "Type of the result: f32, f16 or bf16")
       ->check(CLI::IsMember({"f32", "f16", "bf16"}))
       ->capture_default_str()

@@ -14,7 +14,7 @@ struct PictureFlags {
   std::optional<double> learning_rate;
   double usual_rate = 1e-4;  // if none is given
   bool no_cache = false, dry_run = false;
-  std::string save_dtype = "f32";
+  std::string dtype = "f32", save_dtype = "f32";
   ComputeFlags compute;
 };
 

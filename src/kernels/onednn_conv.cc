@@ -25,13 +25,18 @@ struct Layouts {
       : x({s.batch, s.in_channels, s.height, s.width}, type, Tag::nhwc),
         weights({s.out_channels, s.in_channels, s.kernel_height, s.kernel_width}, type, Tag::any),
         plain_weights(weights.dims(), Type::f32, Tag::oihw),
+        given_weights(weights.dims(), type, Tag::oihw),
         bias({s.out_channels}, Type::f32, Tag::a),
         y({s.batch, s.out_channels, s.out_height(), s.out_width()}, Type::f32, Tag::nhwc),
+        f32_x(x.dims(), Type::f32, Tag::nhwc),
+        f32_weights(weights.dims(), Type::f32, Tag::any),
+        narrow_y(y.dims(), type, Tag::nhwc),
         strides{s.stride, s.stride},
         before{s.pad_top, s.pad_left},
         after{s.pad_bottom, s.pad_right} {}
 
-  memory::desc x, weights, plain_weights, bias, y;
+  memory::desc x, weights, plain_weights, given_weights, bias, y;
+  memory::desc f32_x, f32_weights, narrow_y;  // of gradients: results are f32, operands of the given type
   memory::dims strides, before, after;
 };
 
@@ -69,26 +74,25 @@ ForwardDesc forward_desc(const Layouts& l, bool bias, ConvEpilogue epilogue, pro
 BackwardDataDesc backward_data_desc(const Layouts& l) {
   const ForwardDesc hint = forward_desc(l, false, {}, prop_kind::forward_training);
 #if DNNL_VERSION_MAJOR >= 3
-  return BackwardDataDesc(engine(), algorithm::convolution_direct, l.x, l.weights, l.y, l.strides,
+  return BackwardDataDesc(engine(), algorithm::convolution_direct, l.f32_x, l.weights, l.narrow_y, l.strides,
                           l.before, l.after, hint);
 #else
   return BackwardDataDesc(
-      dnnl::convolution_backward_data::desc(algorithm::convolution_direct, l.x, l.weights, l.y,
+      dnnl::convolution_backward_data::desc(algorithm::convolution_direct, l.f32_x, l.weights, l.narrow_y,
                                             l.strides, l.before, l.after),
       engine(), hint);
 #endif
 }
 
-BackwardWeightsDesc backward_weights_desc(const Layouts& l, bool bias) {
-  const ForwardDesc hint = forward_desc(l, bias, {}, prop_kind::forward_training);
-  const memory::desc b = bias ? l.bias : memory::desc();
+BackwardWeightsDesc backward_weights_desc(const Layouts& l) {
+  const ForwardDesc hint = forward_desc(l, false, {}, prop_kind::forward_training);
 #if DNNL_VERSION_MAJOR >= 3
-  return BackwardWeightsDesc(engine(), algorithm::convolution_direct, l.x, l.weights, b, l.y,
+  return BackwardWeightsDesc(engine(), algorithm::convolution_direct, l.x, l.f32_weights, l.narrow_y,
                              l.strides, l.before, l.after, hint);
 #else
   return BackwardWeightsDesc(
-      dnnl::convolution_backward_weights::desc(algorithm::convolution_direct, l.x, l.weights, b,
-                                               l.y, l.strides, l.before, l.after),
+      dnnl::convolution_backward_weights::desc(algorithm::convolution_direct, l.x, l.f32_weights,
+                                               l.narrow_y, l.strides, l.before, l.after),
       engine(), hint);
 #endif
 }
@@ -151,9 +155,9 @@ void reorder(memory& from, memory& to) {
 }
 
 // Plain weights as `desc` wants them: themselves, or a copy.
-memory arranged(const Layouts& l, const float* weights, const memory::desc& desc) {
-  memory plain = wrap(l.plain_weights, weights);
-  if (desc == l.plain_weights) return plain;
+memory arranged(const Layouts& l, const void* weights, const memory::desc& desc) {
+  memory plain = wrap(l.given_weights, weights);
+  if (desc == l.given_weights) return plain;
   memory copy(desc, engine());
   reorder(plain, copy);
   return copy;
@@ -225,53 +229,63 @@ void convolve(const Conv2d& s, const void* x, const ConvWeights& weights, const 
   });
 }
 
-void convolve(const Conv2d& s, const float* x, const float* weights, const float* bias, float* y) {
+void convolve(const Conv2d& s, ConvType type, const void* x, const void* weights, const float* bias, float* y) {
   guarded("convolution", s, [&] {
-    const Forward forward = cached_forward(s, bias != nullptr, {}, ConvType::f32);
-    const Layouts l(s, Type::f32);
+    const Forward forward = cached_forward(s, bias != nullptr, {}, type);
+    const Layouts l(s, onednn_type(type));
     run_forward(forward, l, x, arranged(l, weights, forward.desc.weights_desc()), bias, y);
   });
 }
 
-void convolve_backward_data(const Conv2d& s, const float* dy, const float* weights, float* dx) {
+void convolve_backward_data(const Conv2d& s, ConvType type, const void* dy, const void* weights, float* dx) {
   static Cache<BackwardData> cache;
   guarded("convolution's gradient by the picture", s, [&] {
-    const Layouts l(s, Type::f32);
-    const BackwardData backward = cache.get(key_of(s, 0), [&] {
+    const Layouts l(s, onednn_type(type));
+    const BackwardData backward = cache.get(key_of(s, flags_of(false, {}, type)), [&] {
       const BackwardDataDesc desc = backward_data_desc(l);
       return BackwardData{desc, dnnl::convolution_backward_data(desc)};
     });
     dnnl::stream stream(engine());
     backward.code.execute(
-        stream, {{DNNL_ARG_DIFF_DST, wrap(l.y, dy)},
+        stream, {{DNNL_ARG_DIFF_DST, wrap(l.narrow_y, dy)},
                  {DNNL_ARG_WEIGHTS, arranged(l, weights, backward.desc.weights_desc())},
-                 {DNNL_ARG_DIFF_SRC, wrap(l.x, dx)}});
+                 {DNNL_ARG_DIFF_SRC, wrap(l.f32_x, dx)}});
     stream.wait();
   });
 }
 
-void convolve_backward_weights(const Conv2d& s, const float* x, const float* dy, float* dweights,
-                               float* dbias) {
+void convolve_backward_weights(const Conv2d& s, ConvType type, const void* x, const void* dy, float* dweights) {
   static Cache<BackwardWeights> cache;
   guarded("convolution's gradient by the weights", s, [&] {
-    const Layouts l(s, Type::f32);
-    const bool bias = dbias != nullptr;
-    const BackwardWeights backward = cache.get(key_of(s, bias ? kBias : 0), [&] {
-      const BackwardWeightsDesc desc = backward_weights_desc(l, bias);
+    const Layouts l(s, onednn_type(type));
+    const BackwardWeights backward = cache.get(key_of(s, flags_of(false, {}, type)), [&] {
+      const BackwardWeightsDesc desc = backward_weights_desc(l);
       return BackwardWeights{desc, dnnl::convolution_backward_weights(desc)};
     });
     memory plain = wrap(l.plain_weights, dweights);
     const memory::desc wanted = backward.desc.diff_weights_desc();
     memory result = wanted == l.plain_weights ? plain : memory(wanted, engine());
-    std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, wrap(l.x, x)},
-                                                 {DNNL_ARG_DIFF_DST, wrap(l.y, dy)},
-                                                 {DNNL_ARG_DIFF_WEIGHTS, result}};
-    if (bias) arguments.emplace(DNNL_ARG_DIFF_BIAS, wrap(l.bias, dbias));
     dnnl::stream stream(engine());
-    backward.code.execute(stream, arguments);
+    backward.code.execute(stream, {{DNNL_ARG_SRC, wrap(l.x, x)},
+                                   {DNNL_ARG_DIFF_DST, wrap(l.narrow_y, dy)},
+                                   {DNNL_ARG_DIFF_WEIGHTS, result}});
     stream.wait();
     if (result != plain) reorder(result, plain);
   });
+}
+
+bool convolves_bf16() {
+  static const bool answer = [] {
+    try {
+      const Layouts l({.batch = 1, .height = 8, .width = 8, .in_channels = 16, .out_channels = 16}, Type::bf16);
+      backward_data_desc(l);
+      backward_weights_desc(l);
+      return true;
+    } catch (const dnnl::error&) {
+      return false;
+    }
+  }();
+  return answer;
 }
 
 const char* convolution_name(const Conv2d& s, ConvType type) {

@@ -63,16 +63,21 @@ class ConvWeights {
 void convolve(const Conv2d& shape, const void* x, const ConvWeights& weights, const float* bias,
               ConvEpilogue epilogue, float* y);
 
-// The same with plain f32 weights, for training: no epilogue.
-void convolve(const Conv2d& shape, const float* x, const float* weights, const float* bias,
+// For training: operands as plain numbers of one type, f32 or bf16 bits; sums and results are f32.
+// y, without an epilogue.
+void convolve(const Conv2d& shape, ConvType type, const void* x, const void* weights, const float* bias,
               float* y);
 
 // dx = the gradient by x, given dy [batch, out_height, out_width, out_channels].
-void convolve_backward_data(const Conv2d& shape, const float* dy, const float* weights, float* dx);
+void convolve_backward_data(const Conv2d& shape, ConvType type, const void* dy, const void* weights,
+                            float* dx);
 
-// dweights (plain) and, if not null, dbias.
-void convolve_backward_weights(const Conv2d& shape, const float* x, const float* dy,
-                               float* dweights, float* dbias);
+// dweights (plain).
+void convolve_backward_weights(const Conv2d& shape, ConvType type, const void* x, const void* dy,
+                               float* dweights);
+
+// Whether oneDNN has bf16 convolutions for this processor.
+bool convolves_bf16();
 
 // The name of oneDNN's implementation for a shape, for reports, e.g. "brgconv:avx512_core".
 const char* convolution_name(const Conv2d& shape, ConvType type);

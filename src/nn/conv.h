@@ -14,8 +14,9 @@ class Conv2d {
  public:
   Conv2d() = default;
   // weight [O, I, kh, kw], bias [O] or undefined.
-  Conv2d(Tensor weight, Tensor bias, ops::Conv2dOptions options)
-      : weight_(std::move(weight)), bias_(std::move(bias)), options_(options) {}
+  Conv2d(Tensor weight, Tensor bias, ops::Conv2dOptions options,
+         ops::Products products = ops::Products::f32)
+      : weight_(std::move(weight)), bias_(std::move(bias)), options_(options), products_(products) {}
   Conv2d(std::shared_ptr<const ops::PackedConv> packed, Tensor bias, ops::Conv2dOptions options)
       : packed_(std::move(packed)), bias_(std::move(bias)), options_(options) {}
 
@@ -34,6 +35,7 @@ class Conv2d {
   std::shared_ptr<const ops::PackedConv> packed_;
   Tensor bias_;
   ops::Conv2dOptions options_;
+  ops::Products products_ = ops::Products::f32;
 };
 
 }  // namespace sumi::nn

@@ -289,9 +289,9 @@ Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int
   const std::string full = name.file + ".weight";
   const Tensor weight = float_tensor(full, {out, in, kernel, kernel});
   if (options_.plain()) {
-    Tensor plain = parameter(name.parameter + ".weight", weight.to(DType::f32));
+    const Tensor plain = parameter(name.parameter + ".weight", as_kept(weight.to(DType::f32)));
     done(full);
-    return Conv2d(plain, bias ? vector(name, ".bias", out) : Tensor(), options);
+    return Conv2d(plain, bias ? vector(name, ".bias", out) : Tensor(), options, options_.products);
   }
   auto packed =
       std::make_shared<const ops::PackedConv>(weight, conv_storage(weight.dtype()), options);

@@ -182,27 +182,48 @@ size_t PackedConv::bytes() const {
 }
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
-              const Conv2dOptions& options) {
-  check_f32("conv2d", "weight", weight);
+              const Conv2dOptions& options, Products products) {
+  check_weight(weight);
   if (options.doubled) fail("conv2d: only packed weights take a doubled picture");
   const Problem p = check(x, weight.shape(), bias, options);
+  const bool narrow = products == Products::bf16 && onednn::convolves_bf16();
+  const onednn::ConvType type = narrow ? onednn::ConvType::bf16 : onednn::ConvType::f32;
+  // What oneDNN gets: with Products::bf16 rounded, wherever it multiplies.
+  const auto operand = [=](const Tensor& t) {
+    const Tensor rounded = products == Products::f32 || t.dtype() == DType::bf16 ? t : t.to(DType::bf16);
+    const DType wanted = narrow ? DType::bf16 : DType::f32;
+    return rounded.dtype() == wanted ? rounded : rounded.to(wanted);
+  };
   Tensor out = Tensor::empty(result_shape(p));
+  const bool recording = needs_record({&x, &weight, &bias});
+  // What the weight's gradient needs of x.
+  const Tensor kept = !recording || !weight.requires_grad() ? Tensor()
+                      : narrow                              ? x.to(DType::bf16)
+                                                            : x;
   if (out.numel() > 0)
-    onednn::convolve(p, x.f32(), weight.f32(), bias.defined() ? bias.f32() : nullptr, out.f32());
-  if (needs_record({&x, &weight, &bias}))
+    onednn::convolve(p, type, operand(kept.defined() ? kept : x).bytes(), operand(weight).bytes(),
+                     bias.defined() ? bias.f32() : nullptr, out.f32());
+  if (recording)
     record(out, "conv2d", {x, weight, bias},
-           [x, weight, needs_bias = bias.defined() && bias.requires_grad(),
-            p](const Tensor& g) -> std::vector<Tensor> {
+           [kept, weight, operand, type, shape = x.shape(), needs_x = x.requires_grad(),
+            needs_bias = bias.defined() && bias.requires_grad(), p](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
-             if (x.requires_grad()) {
-               dx = Tensor::empty(x.shape());
-               onednn::convolve_backward_data(p, g.f32(), weight.f32(), dx.f32());
+             const Tensor dy = operand(g);
+             if (needs_x) {
+               dx = Tensor::empty(shape);
+               onednn::convolve_backward_data(p, type, dy.bytes(), operand(weight).bytes(), dx.f32());
              }
-             if (weight.requires_grad() || needs_bias) {
+             if (kept.defined()) {
                dw = Tensor::empty(weight.shape());
-               if (needs_bias) db = Tensor::empty({p.out_channels});
-               onednn::convolve_backward_weights(p, x.f32(), g.f32(), dw.f32(),
-                                                 needs_bias ? db.f32() : nullptr);
+               onednn::convolve_backward_weights(p, type, operand(kept).bytes(), dy.bytes(), dw.f32());
+             }
+             if (needs_bias) {
+               db = Tensor::zeros({p.out_channels});
+               const int64_t n = p.out_channels, rows = row_count(g, n);
+               for_columns(n, rows, [&](int64_t begin, int64_t end) {
+                 for (int64_t r = 0; r < rows; ++r)
+                   elementwise().accumulate(g.f32() + r * n + begin, db.f32() + begin, end - begin);
+               });
              }
              return {dx, dw, db};
            });

@@ -8,6 +8,7 @@
 #include "kernels/onednn_conv.h"
 #include "kernels/picture_tiles.h"
 #include "ops/group_norm.h"
+#include "ops/linear.h"
 #include "tensor/tensor.h"
 
 namespace sumi::ops {
@@ -66,10 +67,10 @@ class PackedConv {
   std::optional<kernels::TileWeights> tiles_;
 };
 
-// x [B, H, W, I], weight [O, I, kh, kw] f32, bias [O] or undefined -> [B, H', W', O], H' = (H + pads
-// - kh) / stride + 1. Differentiable.
+// x [B, H, W, I], weight [O, I, kh, kw] (f32, f16 or bf16), bias [O] or undefined -> [B, H', W', O], H' =
+// (H + pads - kh) / stride + 1. Differentiable.
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
-              const Conv2dOptions& options);
+              const Conv2dOptions& options, Products products = Products::f32);
 
 // The same with a packed weight, not differentiable: throws Error if a gradient would be needed.
 // x is f32 or bf16, the result and `residual` are as x is. If `residual` (the result's shape) is

@@ -32,10 +32,11 @@ class NoSource : public formats::TensorSource {
   std::vector<formats::TensorInfo> none_;
 };
 
-nn::LoadOptions load_options(bool learns) {
+nn::LoadOptions load_options(bool learns, ops::Products products) {
   nn::LoadOptions options;
   options.trainable = learns;
   options.frozen = !learns;
+  options.products = products;
   return options;
 }
 
@@ -104,7 +105,7 @@ PictureNets::PictureNets(const diffusion::PictureModel& model, const PictureNetO
 }
 
 void PictureNets::open_unet() {
-  nn::LoadOptions load = load_options(!options_.control && !options_.lora);
+  nn::LoadOptions load = load_options(!options_.control && !options_.lora, options_.products);
   if (options_.lora) {
     unet_lora_ =
         std::make_unique<TrainableLora>(options_.lora_config, options_.lora_init, options_.seed);
@@ -125,16 +126,16 @@ void PictureNets::open_control(const diffusion::PictureModel& model) {
   if (options_.controlnet.empty()) {
     control_config_ = fresh_control_config(model, options_);
     control_ = models::ControlNet::from_unet(Config(control_config_, files_.config(kUnet).file()),
-                                             *files_.weights(kUnet), options_.seed);
+                                             *files_.weights(kUnet), options_.seed, options_.products);
   } else {
     control_config_ = formats::read_json_file(options_.controlnet + "/config.json");
-    control_ = models::ControlNet::open(options_.controlnet, load_options(true));
+    control_ = models::ControlNet::open(options_.controlnet, load_options(true, options_.products));
   }
   control_->set_checkpointing(options_.checkpoint_blocks);
 }
 
 void PictureNets::open_text() {
-  nn::LoadOptions load = load_options(!options_.lora);
+  nn::LoadOptions load = load_options(!options_.lora, options_.products);
   if (options_.lora) {
     nn::LoraConfig config = options_.lora_config;
     config.targets = {"q_proj", "k_proj", "v_proj", "out_proj"};

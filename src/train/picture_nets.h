@@ -23,6 +23,7 @@ struct PictureNetOptions {
   LoraInit lora_init = LoraInit::gaussian;
   bool text_encoder = false;        // it learns, too
   bool checkpoint_blocks = false;
+  ops::Products products = ops::Products::f32;  // bf16 keeps frozen weights so
   uint64_t seed = 42;
 };
 

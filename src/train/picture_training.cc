@@ -198,6 +198,7 @@ nlohmann::json PictureTraining::identity() const {
                    {"noise_offset", o.loss.noise_offset},
                    {"condition", o.loss.condition},
                    {"text_encoder", o.nets.text_encoder},
+                   {"dtype", o.nets.products == ops::Products::bf16 ? "bf16" : "f32"},
                    {"weights", sizes_.trained_weights}});
   if (class_set_) {
     identity["classes"] = features_->set(*class_set_).fingerprint(false);

@@ -259,6 +259,7 @@ bool TextTraining::run(RunHooks hooks, const std::function<void(int64_t, const S
     hooks.evaluate = [&] { return mean_loss(*eval_task_, options_.trainer.batch_size, cancel); };
   if (on_sample && !sample_rows_.empty())
     hooks.sample = [&](int64_t step) {
+      const AveragedWeights averaged(trainer_->ema());
       if (lora_) lora_->clock()->on = false;
       for (size_t i = 0; i < sample_rows_.size() && !cancel; ++i)
         on_sample(step, sample(i, cancel));

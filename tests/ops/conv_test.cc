@@ -77,6 +77,41 @@ TEST(Conv2d, AgreesWithNaive) {
   }
 }
 
+// In bf16: what the rounded operands give in f32, with weights that learn and with frozen ones kept in bf16.
+TEST(Conv2d, Bf16) {
+  const auto rounded = [](const Tensor& x) { return x.to(DType::bf16).to(DType::f32); };
+  for (const Case& c : cases())
+    for (const bool frozen : {false, true}) {
+      SCOPED_TRACE(c.name);
+      const Operands full = operands(c);
+      Operands in = full;
+      in.x = rounded(full.x);
+      in.weight = rounded(full.weight);
+      const Tensor want = naive_result(in);
+      Tensor x = full.x.clone(), weight = frozen ? full.weight.to(DType::bf16) : full.weight.clone();
+      Tensor bias = full.bias.clone();
+      x.set_requires_grad(true);
+      if (!frozen) {
+        weight.set_requires_grad(true);
+        bias.set_requires_grad(true);
+      }
+      const Tensor y = conv2d(x, weight, bias, c.options, Products::bf16);
+      expect_close(y, want, 1e-4);
+      const Tensor dy = random_tensor(y.shape(), 4);
+      Tensor dx = Tensor::zeros(in.x.shape()), dw = Tensor::zeros(in.weight.shape());
+      Tensor db = Tensor::zeros(in.bias.shape());
+      kernels::naive::convolve_backward(in.problem, in.x.f32(), in.weight.f32(), rounded(dy).f32(), dx.f32(),
+                                        dw.f32(), db.f32());
+      tensor::backward(y, dy);
+      expect_close(x.grad(), dx, 1e-4);
+      if (frozen) continue;
+      expect_close(weight.grad(), dw, 2e-4);
+      Tensor sum = Tensor::zeros(db.shape());  // of what was not rounded
+      for (int64_t i = 0; i < dy.numel(); ++i) sum.f32()[i % db.numel()] += dy.f32()[i];
+      expect_close(bias.grad(), sum, 5e-5);
+    }
+}
+
 TEST(Conv2d, FiniteDifferences) {
   for (const Case& c : cases()) {
     SCOPED_TRACE(c.name);

@@ -150,10 +150,11 @@ std::unique_ptr<ControlNet> ControlNet::open(const std::string& folder,
 
 std::unique_ptr<ControlNet> ControlNet::from_unet(const Config& config,
                                                   const formats::TensorSource& unet,
-                                                  uint64_t seed) {
+                                                  uint64_t seed, ops::Products products) {
   const FreshWeights weights(controlnet_config(config), unet, seed);
   nn::LoadOptions options;
   options.trainable = true;
+  options.products = products;
   return std::make_unique<ControlNet>(config, weights, options);
 }
 

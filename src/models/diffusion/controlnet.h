@@ -28,7 +28,8 @@ class ControlNet {
   // is random after `seed` (its last layer zero), the outputs are zero. Trainable. `config` is what
   // controlnet_config_json() made of the UNet's.
   static std::unique_ptr<ControlNet> from_unet(const Config& config,
-                                               const formats::TensorSource& unet, uint64_t seed);
+                                               const formats::TensorSource& unet, uint64_t seed,
+                                               ops::Products products = ops::Products::f32);
 
   // condition [B, 8 H, 8 W, condition_channels] in [0, 1], in RGB order (a net that wants BGR turns it).
   // Differentiable if loaded as trainable.
