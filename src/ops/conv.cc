@@ -183,6 +183,7 @@ size_t PackedConv::bytes() const {
 
 Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
               const Conv2dOptions& options, Products products) {
+  check_f32("conv2d", "x", x);
   check_weight(weight);
   if (options.doubled) fail("conv2d: only packed weights take a doubled picture");
   const Problem p = check(x, weight.shape(), bias, options);

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/error.h"
+
 namespace sumi::train {
 namespace {
 
@@ -28,7 +30,9 @@ std::array<float, 256> make_values(bool is_signed) {
 }
 
 // Where to begin looking for a value: by the leading bits of its float, which grow with it.
-constexpr int kShift = 19, kLeading = (0x3f800000 >> kShift) + 1;  // up to 1.0
+// Between two of those lie at most kSteps codes: the search has no branches to mispredict.
+constexpr int kShift = 17, kLeading = (0x3f800000 >> kShift) + 1;  // up to 1.0
+constexpr int kSteps = 2;
 struct Finder {
   std::array<float, 256> values, middles;  // middles[i]: between value i and i + 1
   std::array<std::array<uint8_t, kLeading>, 2> first;  // [negative][leading bits]: the lowest code
@@ -41,6 +45,8 @@ struct Finder {
       const float high = std::bit_cast<float>((static_cast<uint32_t>(leading + 1) << kShift) - 1);
       first[0][static_cast<size_t>(leading)] = search(low);
       first[1][static_cast<size_t>(leading)] = search(-high);
+      if (search(high) > search(low) + kSteps || search(-low) > search(-high) + kSteps)
+        fail("8-bit numbers: more than {} codes begin with the bits of {}", kSteps, low);
     }
   }
   uint8_t search(float value) const {
@@ -51,7 +57,7 @@ struct Finder {
     const uint32_t bits = std::bit_cast<uint32_t>(value);
     const uint32_t leading = std::min<uint32_t>((bits & 0x7fffffff) >> kShift, kLeading - 1);
     int code = first[bits >> 31][leading];
-    while (middles[static_cast<size_t>(code)] < value) ++code;
+    for (int i = 0; i < kSteps; ++i) code += middles[static_cast<size_t>(code)] < value ? 1 : 0;
     return static_cast<uint8_t>(code);
   }
 };
