@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/cpu.h"
+#include "base/large_blocks.h"
 #include "base/memory.h"
 #include "base/threads.h"
 #include "cli/image_common.h"
@@ -49,6 +50,7 @@ constexpr int64_t kGuided = 2;
 
 int run_bench_image(const Flags& flags) {
   set_threads(flags.image.compute);
+  base::return_large_blocks();
   const double peak = 2 * kernels::measure_limits(size_t{4} << 20).f32_products_per_second;
   diffusion::PictureModel model(flags.image.model, model_options(flags.image));
   diffusion::PictureRequest request;
@@ -75,6 +77,7 @@ int run_bench_image(const Flags& flags) {
     const models::UNet& unet = model.unet();
     stages.push_back(measure("UNet step", flags.steps, [&] { unet(input); }));
   }
+  model.last_picture();  // memory is what one picture takes
   model.denoising_done();
   const Tensor latents =
       diffusion::randn(generator, {1, model.unet_config().out_channels, side, side});

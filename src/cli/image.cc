@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "base/large_blocks.h"
 #include "base/memory.h"
 #include "cli/common.h"
 #include "cli/image_common.h"
@@ -69,6 +70,7 @@ int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments
   if (!formats::is_image_name(flags.output))
     fail("--output {}: expected a name that ends in .png, .jpg or .webp", flags.output);
   set_threads(flags.compute);
+  base::return_large_blocks();
   diffusion::PictureModel model(models::resolve_model(flags.model), model_options(flags));
   diffusion::PictureRequest request = picture_request(flags);
   diffusion::check_request(model, request);
@@ -86,6 +88,7 @@ int run_image(const ImageFlags& flags, const std::vector<std::string>& arguments
   nlohmann::ordered_json pictures = nlohmann::ordered_json::array();
   for (int64_t i = 0; i < flags.count; ++i) {
     const uint64_t seed = first_seed + static_cast<uint64_t>(i);
+    if (i + 1 == flags.count) model.last_picture();
     StepProgress progress(flags.count > 1 ? fmt::format("picture {} of {}", i + 1, flags.count)
                                           : "picture");
     const auto after_step = [&](const diffusion::DenoiseStep& step) {

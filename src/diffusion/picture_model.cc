@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "kernels/picture_tiles.h"
+#include "tensor/block_cache.h"
 
 namespace sumi::diffusion {
 
@@ -20,7 +21,9 @@ constexpr const char* kCheckerPart = "safety_checker";
 }  // namespace
 
 PictureModel::PictureModel(const std::string& path, const PictureModelOptions& options)
-    : options_(options), files_(open_picture_files(path, options.files)) {
+    : options_(options),
+      files_(open_picture_files(path, options.files)),
+      low_memory_(options.low_memory) {
   const bool fresh_unet = !options.unet_config.empty();
   std::vector<std::string> optional = {kVaePart};
   if (fresh_unet) optional.push_back(kUnetPart);
@@ -104,6 +107,7 @@ const models::UNet& PictureModel::unet() {
     unet_ = std::make_unique<models::UNet>(
         files_->config(kUnetPart), *loras_.merged(files_->weights(kUnetPart), kUnetPart),
         network_load_);
+    tensor::release_cached_blocks();  // of weights on their way: steps need blocks of other sizes
   }
   return *unet_;
 }
@@ -142,19 +146,19 @@ void PictureModel::release_text() {
 }
 
 void PictureModel::text_done() {
-  if (!options_.low_memory) return;
+  if (!low_memory_) return;
   release_text();
   vae_.reset();
 }
 
 void PictureModel::denoising_done() {
-  if (!options_.low_memory) return;
+  if (!low_memory_) return;
   unet_.reset();
   for (auto& net : controlnets_) net.reset();
 }
 
 void PictureModel::checking_done() {
-  if (options_.low_memory) safety_checker_.reset();
+  if (low_memory_) safety_checker_.reset();
 }
 
 }  // namespace sumi::diffusion

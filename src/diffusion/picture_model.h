@@ -66,6 +66,8 @@ class PictureModel {
 
   // Gives up the text encoders, for callers that have encoded all their texts; the next use loads them again.
   void release_text();
+  // From here on parts are given up as with low_memory: the next picture is the last one.
+  void last_picture() { low_memory_ = true; }
   // With low_memory: give up what the next stages do not need.
   void text_done();
   void denoising_done();
@@ -79,7 +81,7 @@ class PictureModel {
   LoraSet loras_;
   models::UNetConfig unet_config_;
   int64_t factor_ = 8, sample_size_ = 64;
-  bool in_pixels_ = false, vae_has_encoder_ = false, concepts_read_ = false;
+  bool in_pixels_ = false, low_memory_ = false, vae_has_encoder_ = false, concepts_read_ = false;
   Concepts concepts_;
   std::unique_ptr<text::Tokenizer> tokenizer_, tokenizer_2_;
   std::unique_ptr<models::TextEncoder> text_encoder_, text_encoder_2_;
