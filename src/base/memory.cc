@@ -12,6 +12,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "base/unowned_memory.h"
 
 namespace sumi::base {
 
@@ -20,17 +21,20 @@ constexpr size_t kHugePage = size_t{2} << 20;
 constexpr size_t kStretch = size_t{64} << 20;  // pages of it that are never touched take no memory
 }
 
-std::shared_ptr<std::byte> allocate(size_t bytes) {
+std::byte* allocate_unowned(size_t bytes, size_t room) {
   const bool huge = bytes >= 2 * kHugePage;
   const size_t alignment = huge ? kHugePage : kAlignment;
-  if (bytes > SIZE_MAX - alignment) fail("out of memory: {} bytes asked for", bytes);
-  const size_t rounded = (std::max<size_t>(bytes, 1) + alignment - 1) / alignment * alignment;
+  if (room > SIZE_MAX - alignment) fail("out of memory: {} bytes asked for", bytes);
+  const size_t rounded = (std::max<size_t>(room, 1) + alignment - 1) / alignment * alignment;
   void* memory = std::aligned_alloc(alignment, rounded);
   if (!memory) fail("out of memory: {} bytes asked for", bytes);
   // The last pages stay small: a whole huge page there would be mostly unused memory.
   if (huge) madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
-  return std::shared_ptr<std::byte>(static_cast<std::byte*>(memory),
-                                    [](std::byte* p) { std::free(p); });
+  return static_cast<std::byte*>(memory);
+}
+
+std::shared_ptr<std::byte> allocate(size_t bytes) {
+  return {allocate_unowned(bytes, bytes), [](std::byte* p) { std::free(p); }};
 }
 
 std::shared_ptr<std::byte> Arena::allocate(size_t bytes) {

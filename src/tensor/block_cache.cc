@@ -1,5 +1,6 @@
 #include "tensor/block_cache.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdlib>
@@ -8,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/memory.h"
+#include "base/unowned_memory.h"
 
 namespace sumi::tensor {
 namespace {
@@ -23,7 +25,8 @@ constexpr bool kCaching = true;
 
 constexpr size_t kSmallest = 256;                  // bytes of class 0
 constexpr size_t kMostCached = size_t{128} << 20;  // bytes kept at most, all classes together
-constexpr int kClasses = 4 * (24 - 8) + 1;         // four per doubling, 256 bytes to 16 MiB
+constexpr int kClasses = 4 * (40 - 8) + 1;         // four per doubling, 256 bytes to 1 TiB
+constexpr size_t kLargest = size_t{1} << 40;
 
 struct SizeClass {
   int index;
@@ -40,11 +43,20 @@ SizeClass size_class(size_t bytes) {
           (size_t{1} << exponent) + quarters * step};
 }
 
+// The size of a class, as above.
+size_t class_bytes(size_t index) {
+  if (index == 0) return kSmallest;
+  const size_t quarter = kSmallest / 4 << (index - 1) / 4;
+  return (4 + (index - 1) % 4 + 1) * quarter;
+}
+
 class BlockCache {
  public:
-  std::byte* take(SizeClass size) {
+  std::byte* take(SizeClass size, size_t bytes) {
     {
       const std::lock_guard lock(mutex_);
+      handed_out_ += size.bytes;
+      most_handed_out_ = std::max(most_handed_out_, handed_out_);
       auto& list = lists_[static_cast<size_t>(size.index)];
       if (!list.empty()) {
         std::byte* block = list.back();
@@ -52,16 +64,22 @@ class BlockCache {
         cached_ -= size.bytes;
         return block;
       }
+      shrink();
     }
-    auto* block = static_cast<std::byte*>(std::aligned_alloc(base::kAlignment, size.bytes));
-    if (!block) fail("out of memory: a tensor needs {} bytes", size.bytes);
-    return block;
+    try {
+      return base::allocate_unowned(bytes, size.bytes);
+    } catch (...) {
+      const std::lock_guard lock(mutex_);
+      handed_out_ -= size.bytes;
+      throw;
+    }
   }
 
   void give_back(std::byte* block, SizeClass size) noexcept {
     try {
       const std::lock_guard lock(mutex_);
-      if (cached_ + size.bytes <= kMostCached) {
+      handed_out_ -= size.bytes;
+      if (keepers_ > 0 || (size.bytes <= kLargestCachedBlock && cached_ + size.bytes <= kMostCached)) {
         lists_[static_cast<size_t>(size.index)].push_back(block);
         cached_ += size.bytes;
         return;
@@ -78,6 +96,33 @@ class BlockCache {
 
   void release() {
     const std::lock_guard lock(mutex_);
+    release_all();
+  }
+
+  bool keeping() {
+    const std::lock_guard lock(mutex_);
+    return keepers_ > 0;
+  }
+
+  void keep(int more) {
+    const std::lock_guard lock(mutex_);
+    keepers_ += more;
+    most_handed_out_ = handed_out_;
+    if (keepers_ == 0) release_all();
+  }
+
+ private:
+  // Gives the largest waiting blocks back until the rest is within the bound.
+  void shrink() {
+    for (auto list = lists_.rbegin(); list != lists_.rend(); ++list)
+      while (!list->empty() && handed_out_ + cached_ > most_handed_out_ + most_handed_out_ / 8 + kMostCached) {
+        std::free(list->back());
+        list->pop_back();
+        cached_ -= class_bytes(static_cast<size_t>(lists_.rend() - list) - 1);
+      }
+  }
+
+  void release_all() {
     for (auto& list : lists_) {
       for (std::byte* block : list) std::free(block);
       list.clear();
@@ -85,10 +130,10 @@ class BlockCache {
     cached_ = 0;
   }
 
- private:
   std::mutex mutex_;
   std::array<std::vector<std::byte*>, kClasses> lists_;
-  size_t cached_ = 0;
+  size_t cached_ = 0, handed_out_ = 0, most_handed_out_ = 0;
+  int keepers_ = 0;
 };
 
 // Never destroyed: tensors in static variables may give blocks back after main().
@@ -100,10 +145,14 @@ BlockCache& cache() {
 }  // namespace
 
 std::shared_ptr<std::byte> allocate_block(size_t bytes) {
-  if (!kCaching || bytes > kLargestCachedBlock) return base::allocate(bytes);
+  if (!kCaching || bytes > kLargest || (bytes > kLargestCachedBlock && !cache().keeping()))
+    return base::allocate(bytes);
   const SizeClass size = size_class(bytes);
-  return {cache().take(size), [size](std::byte* block) { cache().give_back(block, size); }};
+  return {cache().take(size, bytes), [size](std::byte* block) { cache().give_back(block, size); }};
 }
+
+KeepBlocks::KeepBlocks() { cache().keep(1); }
+KeepBlocks::~KeepBlocks() { cache().keep(-1); }
 
 size_t cached_block_bytes() { return cache().cached(); }
 void release_cached_blocks() { cache().release(); }

@@ -12,6 +12,18 @@ std::shared_ptr<std::byte> allocate_block(size_t bytes);
 
 inline constexpr size_t kLargestCachedBlock = size_t{16} << 20;
 
+// While one of these lives, blocks of every size wait in the cache, so that steps that are alike find the memory
+// of the step before and cost no page faults. Blocks handed out and waiting together are never more than the
+// largest amount handed out so far, an eighth more and 128 MiB: those that wait go back to the system first. The last one to end
+// gives all of them back.
+class KeepBlocks {
+ public:
+  KeepBlocks();
+  ~KeepBlocks();
+  KeepBlocks(const KeepBlocks&) = delete;
+  KeepBlocks& operator=(const KeepBlocks&) = delete;
+};
+
 // Bytes that wait in the cache, and a way to give them back to the system.
 size_t cached_block_bytes();
 void release_cached_blocks();

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tensor/block_cache.h"
 #include "train/ema.h"
 #include "train/optimizer.h"
 #include "train/schedule.h"
@@ -88,6 +89,7 @@ class Trainer {
   std::unique_ptr<Ema> ema_;
   ExampleOrder order_;
   int64_t step_ = 0;
+  tensor::KeepBlocks memory_of_steps_;
 };
 
 }  // namespace sumi::train
