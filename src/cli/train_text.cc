@@ -155,7 +155,7 @@ void add_train_text(CLI::App& train_verb, Run& run) {
       ->type_name("N");
   verb->add_option("--tokens-at-once", o.tokens_at_once,
                    "Texts of a batch go through the model together up to this many tokens, longer ones as "
-                   "with --checkpoint-activations: memory against speed (default: 256 for adapters, 1024 "
+                   "with --checkpoint-activations: memory against speed (default: 256 for adapters, 2048 "
                    "for all weights)")
       ->check(at_least<int64_t>(1))
       ->type_name("N");

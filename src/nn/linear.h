@@ -36,6 +36,7 @@ class Linear {
   // Whether the result is value * gelu(gate) of what the weight gives, half as wide.
   bool gated() const { return conv_ && conv_->gated(); }
   bool has_adapters() const { return !adapters_.empty(); }
+  ops::Products products() const { return products_; }  // of the plain weights
 
   bool defined() const { return packed_ || conv_ || !parts_.empty(); }
   Tensor operator()(const Tensor& x) const;  // [..., K] -> [..., N]

@@ -4,6 +4,7 @@
 
 #include "kernels/dequantize.h"
 #include "ops/common.h"
+#include "ops/products.h"
 
 namespace sumi::ops {
 namespace {
@@ -80,11 +81,12 @@ Tensor embedding(const Tensor& ids, const Tensor& table) {
   });
   if (needs_record({&table}))
     record(out, "embedding", {table},
-           [ids, table_shape = table.shape(), n, count](const Tensor& g) -> std::vector<Tensor> {
-             Tensor dtable = Tensor::zeros(table_shape);
+           [ids, table, n, count](const Tensor& g) -> std::vector<Tensor> {
+             Tensor dtable, all = sum_of_leaf(table);
+             if (!all.defined()) all = dtable = Tensor::zeros(table.shape());
              const int32_t* row = ids.data<int32_t>();
              const float* dy = g.f32();
-             float* sum = dtable.f32();
+             float* sum = all.f32();
              // Threads take columns, so that ids that repeat are summed in order and without locks.
              for_columns(n, count, [&](int64_t begin, int64_t end) {
                for (int64_t i = 0; i < count; ++i)

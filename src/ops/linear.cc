@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "kernels/bf16_product.h"
-#include "kernels/onednn.h"
 #include "ops/common.h"
+#include "ops/products.h"
 #include "ops/work.h"
 
 namespace sumi::ops {
@@ -35,6 +35,8 @@ bool in_tiles(const Matmul& s, Products products, const Tensor& a, const Tensor&
          b.dtype() != DType::f16 && kernels::has_bf16_product();
 }
 
+}  // namespace
+
 void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor& b, float* c) {
   if (in_tiles(s, products, a, b))
     return kernels::bf16_product(factor(a, s.transpose_a, s.m, s.k), factor(b, !s.transpose_b, s.n, s.k), c,
@@ -46,13 +48,10 @@ void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor&
     kernels::onednn::matmul(s, left.f32(), right.f32(), c);
 }
 
-// The gradient that a leaf has so far, to which more can be added in place; else undefined.
 Tensor sum_of_leaf(const Tensor& weight) {
   const auto& meta = weight.autograd();
   return meta && meta->sequence == 0 ? meta->grad : Tensor();
 }
-
-}  // namespace
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Products products) {
   const int64_t k = check_rows("linear", "x", x);

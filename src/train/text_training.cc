@@ -75,7 +75,7 @@ TextTraining::TextTraining(TextTrainingOptions options,
 
   const bool full = options_.method == "full";
   // Each piece of a batch costs a pass over the gradients, which adapters hardly have.
-  if (options_.tokens_at_once == 0) options_.tokens_at_once = full ? 1024 : 256;
+  if (options_.tokens_at_once == 0) options_.tokens_at_once = full ? 2048 : 256;
   const std::string path = models::resolve_model(options_.model);
   if (full) models::check_exportable(path, "training all weights");
   models::OpenOptions open;

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "ops/head_loss.h"
 #include "ops/ops.h"
 #include "tensor/autograd.h"
 
@@ -152,11 +153,12 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
   if (positions) step.positions = batch.positions;
   step.first_keys = batch.first_keys;
   step.checkpoint = checkpoint_blocks;
-  const Tensor x = hidden(token_embeddings(batch.ids), step, spec_.num_layers);
+  const Tensor x = hidden(embedding_(batch.ids), step, spec_.num_layers);
 
   // Only positions with a target go through the head, a few at a time.
   // Floats of logits in memory; a head that is trained itself has another gradient for each piece to add.
-  const bool head_learns = !head_.weights().empty() && head_.weights()[0].requires_grad();
+  const std::vector<Tensor> head = head_.weights();
+  const bool head_learns = !head.empty() && head[0].requires_grad();
   const int64_t most_logits = int64_t{1} << (head_learns ? 25 : 23);
   std::vector<int32_t> rows, targets;
   for (int64_t i = 0; i < batch.targets.numel(); ++i) {
@@ -171,11 +173,16 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
                                   ops::reshape(x, {x.numel() / spec_.hidden_size, spec_.hidden_size}));
   counted = head_input(counted);
   const Tensor wanted = Tensor::from_ids(targets, {count});
+  const bool one_product = head.size() == 2 && !head[1].defined() && !head_.has_adapters() &&
+                           spec_.logit_scale == 1 && spec_.logit_softcap == 0;
+  if (one_product && head_.products() == ops::Products::bf16)
+    return ops::head_cross_entropy(counted, head[0], wanted,
+                                   std::max<int64_t>(64, 2 * most_logits / spec_.vocab_size));
   if (head_.has_adapters()) return ops::cross_entropy(logits_with(head_, counted), wanted);
   const auto logits = [this](const Tensor& piece, const std::vector<Tensor>& weights) {
     return logits_with(head_.with_weights(weights), piece);
   };
-  return ops::cross_entropy_in_pieces(logits, counted, head_.weights(), wanted,
+  return ops::cross_entropy_in_pieces(logits, counted, head, wanted,
                                       std::max<int64_t>(64, most_logits / spec_.vocab_size));
 }
 
@@ -348,6 +355,7 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
     y = ops::cached_attention(q.view({length, heads, dim}), cache, options);
   } else {
     options.first_keys = step.first_keys;
+    options.products = layer.query_key_value.products();
     if (step.seen > 0) {  // no key by its place, those of the prefix to all
       options.causal = true;
       options.query_offset = -length;
