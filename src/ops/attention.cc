@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "kernels/attention_blocks.h"
+#include "kernels/attention_gradient.h"
 #include "kernels/picture_attention.h"
 #include "kernels/tile_matmul.h"
 #include "ops/bf16.h"
@@ -281,6 +282,43 @@ void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q,
   }
 }
 
+// The same with products in bf16 on tiles, for scores without a cap and biases.
+void backward_head_in_tiles(const Problem& p, int64_t b, int64_t kv_head, const Tensor& q, const Tensor& k,
+                            const Tensor& v, const Tensor& out, const Tensor& lse, const Tensor& g, float* dq,
+                            float* dk, float* dv) {
+  std::vector<int64_t> first, end;
+  for (int64_t t = 0; t < p.queries; ++t) {
+    first.push_back(p.first_key(b, t));
+    end.push_back(p.end_key(t));
+  }
+  const int64_t kv = p.kv_offset(b, 0, kv_head);
+  for (int64_t h = kv_head * p.group; h < (kv_head + 1) * p.group; ++h) {
+    const int64_t at = p.q_offset(b, 0, h);
+    kernels::attention_gradient({.queries = p.queries,
+                                 .keys = p.keys,
+                                 .head_dim = p.size,
+                                 .scale = p.options.scale,
+                                 .q = q.f32() + at,
+                                 .k = k.f32() + kv,
+                                 .v = v.f32() + kv,
+                                 .out = out.f32() + at,
+                                 .g = g.f32() + at,
+                                 .q_row = p.q_row(),
+                                 .kv_row = p.kv_row(),
+                                 .log_sum_exp = lse.f32() + (b * p.heads + h) * p.queries,
+                                 .first = first.data(),
+                                 .end = end.data(),
+                                 .dq = dq + at,
+                                 .dk = dk + kv,
+                                 .dv = dv + kv});
+  }
+}
+
+bool backward_in_tiles(const AttentionOptions& o) {
+  return o.products == Products::bf16 && o.softcap == 0 && o.alibi_slopes.empty() && !o.distance_bias.defined() &&
+         kernels::has_attention_gradient();
+}
+
 std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k, const Tensor& v,
                              const Tensor& out, const Tensor& lse, const Tensor& g) {
   Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()),
@@ -291,10 +329,16 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
   Tensor dbias = biased ? Tensor::zeros({p.batch, p.options.distance_bias.numel()}) : Tensor();
   for_rows(p.batch * p.kv_heads, p.group * p.queries * p.keys * p.size,
            [&](int64_t begin, int64_t end) {
-             for (int64_t item = begin; item < end; ++item)
-               backward_head(p, item / p.kv_heads, item % p.kv_heads, q.f32(), k.f32(), v.f32(),
+             for (int64_t item = begin; item < end; ++item) {
+               const int64_t b = item / p.kv_heads, head = item % p.kv_heads;
+               if (backward_in_tiles(p.options)) {
+                 backward_head_in_tiles(p, b, head, q, k, v, out, lse, g, to_q, to_k, to_v);
+                 continue;
+               }
+               backward_head(p, b, head, q.f32(), k.f32(), v.f32(),
                              out.f32(), lse.f32(), g.f32(), to_q, to_k, to_v,
-                             biased ? dbias.f32() + item / p.kv_heads * dbias.size(1) : nullptr);
+                             biased ? dbias.f32() + b * dbias.size(1) : nullptr);
+             }
            });
   if (!biased) return {dq, dk, dv};
   for (int64_t b = 1; b < p.batch; ++b)

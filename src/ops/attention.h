@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "ops/linear.h"
 #include "tensor/tensor.h"
 
 namespace sumi::ops {
@@ -23,6 +24,8 @@ struct AttentionOptions {
   // [H, 2R - 1]: score += bias[h, R - 1 + s - (t + query_offset)], for distances below R. Gets a
   // gradient (ops/relative_bias.h makes it).
   Tensor distance_bias = {};
+  // Of the backward, where the processor has tiles; the forward's are f32.
+  Products products = Products::f32;
 };
 
 // q [B, T, H, D], k and v [B, S, Hkv, D] with H a multiple of Hkv -> [B, T, H, D]. Query head h

@@ -157,6 +157,33 @@ TEST(Attention, AgreesWithNaive) {
   }
 }
 
+// Operands of the backward's products rounded to bf16, also with texts apart.
+TEST(Attention, GradientsInBf16) {
+  for (Case c : cases())
+    for (const bool apart : {false, true}) {
+      if (apart && (c.queries != c.keys || c.queries < 4 || !c.options.causal)) continue;
+      SCOPED_TRACE(c.name);
+      if (apart) {
+        c.options.first_keys = Tensor::zeros({c.batch, c.queries}, DType::i32);
+        for (int64_t i = 0; i < c.batch * c.queries; ++i)
+          c.options.first_keys.data<int32_t>()[i] =
+              static_cast<int32_t>(i % c.queries < c.queries / 3 ? 0 : c.queries / 3);
+      }
+      Operands x = operands(c);
+      std::vector<Tensor> gradients;
+      for (const Products products : {Products::f32, Products::bf16}) {
+        c.options.products = products;
+        for (Tensor* operand : {&x.q, &x.k, &x.v}) {
+          operand->set_requires_grad(true);
+          operand->set_grad({});
+        }
+        tensor::backward(attention(x.q, x.k, x.v, c.options), x.dy);
+        for (const Tensor* operand : {&x.q, &x.k, &x.v}) gradients.push_back(operand->grad());
+      }
+      for (size_t i = 0; i < 3; ++i) expect_close(gradients[i + 3], gradients[i], 4e-2);
+    }
+}
+
 TEST(Attention, FiniteDifferences) {
   for (const Case& c : cases()) {
     if (c.queries > 70) continue;
