@@ -18,9 +18,10 @@ Counts count_dtypes(const formats::TensorSource& source) {
 int64_t weight_bytes_as(const formats::TensorSource& source, tensor::DType dtype) {
   int64_t bytes = 0;
   for (const formats::TensorInfo& info : source.tensors()) {
-    const bool matrix =
-        info.shape.size() == 2 && info.shape[1] % tensor::dtype_block_size(dtype) == 0;
-    bytes += tensor::byte_count(info.shape, matrix ? dtype : tensor::DType::f32);
+    tensor::DType as = tensor::DType::f32;
+    if (info.shape.size() == 2)
+      as = info.shape[1] % tensor::dtype_block_size(dtype) == 0 ? dtype : tensor::DType::f16;
+    bytes += tensor::byte_count(info.shape, as);
   }
   return bytes;
 }

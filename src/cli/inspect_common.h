@@ -18,8 +18,8 @@ struct Counts {
 };
 Counts count_dtypes(const formats::TensorSource& source);
 
-// What the weights would take with matrices in this type, f32 where rows are no whole blocks of it,
-// and everything else in f32.
+// What the weights would take with matrices in this type (f16 where rows are no whole blocks of it, as `sumi convert`
+// writes them) and everything else in f32.
 int64_t weight_bytes_as(const formats::TensorSource& source, tensor::DType dtype);
 // The types of a table of memory, from the largest to the smallest.
 inline constexpr tensor::DType kMemoryTypes[] = {
