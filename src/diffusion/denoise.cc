@@ -70,8 +70,8 @@ class Denoiser {
     if (job.small.picture.defined()) extra_ = to_nhwc(job.small.picture);
   }
 
-  Tensor predict(const Tensor& sample, size_t index) const {
-    const Tensor one = to_nhwc(job_.scheduler->scale_model_input(sample, index));
+  // What ControlNets are given, too.
+  models::UNetInput shared_input(const Tensor& one, size_t index) const {
     models::UNetInput input;
     input.timesteps = {job_.scheduler->timesteps()[index]};
     input.context = context_;
@@ -80,13 +80,31 @@ class Denoiser {
     input.time_ids = time_ids_;
     if (job_.small.picture.defined()) input.classes = {job_.small.noise_level};
     input.sample = guided_ ? concat_first({one, one}) : one;
-    models::UNetResiduals residuals;
-    const bool controlled = add_controls(input, one, index, residuals);
+    return input;
+  }
+
+  void add_own(models::UNetInput& input) const {
+    input.token_merging = job_.token_merging;
     if (extra_.defined())
       input.sample = concat_channels(
           {input.sample, guided_ ? concat_first({extra_, extra_}) : extra_});
-    const Tensor output =
-        to_nchw((*job_.unet)(input, controlled ? &residuals : nullptr));
+  }
+
+  models::UNetInput input(const Tensor& sample, size_t index) const {
+    models::UNetInput input = shared_input(to_nhwc(job_.scheduler->scale_model_input(sample, index)), index);
+    add_own(input);
+    return input;
+  }
+
+  Tensor predict(const Tensor& sample, size_t index) {
+    const Tensor one = to_nhwc(job_.scheduler->scale_model_input(sample, index));
+    models::UNetInput input = shared_input(one, index);
+    models::UNetResiduals residuals;
+    const bool controlled = add_controls(input, one, index, residuals);
+    add_own(input);
+    deep_.reused = (static_cast<int64_t>(index - job_.first_step)) % job_.deep_cache != 0;
+    const Tensor output = to_nchw((*job_.unet)(input, controlled ? &residuals : nullptr,
+                                               job_.deep_cache > 1 ? &deep_ : nullptr));
     if (!guided_) return output;
     const Tensor without = output.rows(0, 1), with = output.rows(1, 1);
     Tensor mix = Tensor::empty(with.shape());
@@ -130,6 +148,7 @@ class Denoiser {
   const DenoiseJob& job_;
   bool guided_;
   Tensor context_, pooled_, extra_, time_condition_;
+  models::DeepFeature deep_;
   std::vector<float> time_ids_;
 };
 
@@ -143,9 +162,13 @@ Tensor rescaled(const Tensor& guided, const Tensor& text, float rescale) {
   return y;
 }
 
+models::UNetInput network_input(const DenoiseJob& job, const Tensor& sample, size_t index) {
+  return Denoiser(job).input(sample, index);
+}
+
 Tensor denoise(const DenoiseJob& job) {
   const tensor::NoGrad no_grad;
-  const Denoiser denoiser(job);
+  Denoiser denoiser(job);
   const size_t total = job.scheduler->timesteps().size();
   const Inpainting& inpainting = job.inpainting;
   Tensor sample = job.sample;

@@ -58,9 +58,14 @@ struct DenoiseJob {
   Inpainting inpainting;
   SmallPicture small;
   std::vector<Control> controls;
+  int64_t deep_cache = 1;  // the UNet's deep blocks run on every so-manieth call, and their result serves the others
+  double token_merging = 0;  // the share of the UNet's tokens that merge, see models::UNetStep
   bool guess_mode = false;  // ControlNets see the text half alone, and count less early
   std::function<void(const DenoiseStep&)> after_step;  // may be empty; may throw to stop
 };
+
+// What the network is given for call `index`, without what ControlNets add.
+models::UNetInput network_input(const DenoiseJob& job, const Tensor& sample, size_t index);
 
 // The denoised sample [1, C, h, w].
 Tensor denoise(const DenoiseJob& job);

@@ -186,6 +186,13 @@ void check_request(const PictureModel& model, PictureRequest& request) {
     check_range("--control-start", control.start, 0, 1);
     check_range("--control-end", control.end, control.start, 1);
   }
+  if (request.deep_cache < 1 || request.deep_cache > 10000)
+    fail("--deep-cache is {}: expected 1 to 10000", request.deep_cache);
+  check_range("--token-merging", request.token_merging, 0, 0.75);
+  if (request.token_merging > 0 && unet.first_attending() == unet.levels.size())
+    fail("--token-merging: {}: no level of this model attends to its own picture", unet.file);
+  if (request.deep_cache > 1 && !request.controls.empty())
+    fail("--deep-cache: not with a ControlNet, which changes the blocks that it would skip");
   if (request.steps < 1 || request.steps > 10000)
     fail("--steps is {}: expected 1 to 10000", request.steps);
   check_range("--guidance-scale", request.guidance_scale, 0, 1000);
@@ -215,6 +222,8 @@ DenoiseJob prepare(PictureModel& model, const PictureRequest& request, const Tex
   const auto wide = static_cast<float>(request.width), high = static_cast<float>(request.height);
   job.guidance.time_ids = {high, wide, 0, 0, high, wide};  // the whole of a picture of this size
   job.guess_mode = request.guess_mode;
+  job.deep_cache = request.deep_cache;
+  job.token_merging = request.token_merging;
   const int64_t height = request.height / model.factor(), width = request.width / model.factor();
   const Shape shape = {1, model.unet_config().out_channels, height, width};
   Tensor picture, latents;

@@ -32,6 +32,8 @@ struct PictureRequest {
   Tensor init_latents;    // [1, C, h, w] noise in place of the seed's; may be undefined
   std::vector<ControlRequest> controls;  // one for each of the model's ControlNets
   bool guess_mode = false;
+  int64_t deep_cache = 1;  // see DenoiseJob; not with controls
+  double token_merging = 0;  // likewise; 0 to 0.75
   bool tiled = false;  // the autoencoder works in tiles
 };
 

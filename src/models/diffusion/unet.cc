@@ -145,6 +145,11 @@ Tensor UNetEncoder::run(Tensor x, const UNetStep& step, std::vector<Tensor>& ski
   return x;
 }
 
+Tensor UNetEncoder::run_first(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
+  skips.push_back(x);
+  return down_[0].run_down_layers(std::move(x), 0, 1, step, skips);
+}
+
 UNet::UNet(const Config& config, const formats::TensorSource& source,
            const nn::LoadOptions& options)
     : UNet(config, nn::WeightLoader(source, options.with_many_rows())) {}
@@ -168,11 +173,39 @@ std::unique_ptr<UNet> UNet::open(const std::string& folder, const nn::LoadOption
   return std::make_unique<UNet>(config, *formats::open_weights_folder(folder), options);
 }
 
-Tensor UNet::operator()(const UNetInput& input, const UNetResiduals* residuals) const {
+// The way up, which has one layer more than the way down, ends with the skips of conv_in and the first layer.
+Tensor UNet::last_layers(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
+  const size_t layers = up_.back().layers();
+  return up_.back().run_up_layers(std::move(x), layers - 2, layers, step, skips);
+}
+
+Tensor UNet::with_deep(Tensor x, const UNetStep& step, DeepFeature& deep) const {
+  std::vector<Tensor> skips;
+  if (deep.reused) {
+    if (!deep.x.defined() || deep.x.size(0) != x.size(0) || deep.x.size(1) != x.size(1) ||
+        deep.x.size(2) != x.size(2))
+      fail("{}: the feature of a step before {}, expected one for {}", config().file,
+           deep.x.defined() ? "has shape " + tensor::shape_string(deep.x.shape()) : "is undefined",
+           tensor::shape_string(x.shape()));
+    encoder_.run_first(std::move(x), step, skips);
+  } else {
+    x = encoder_.run(std::move(x), step, skips);
+    for (size_t i = 0; i + 1 < up_.size(); ++i) x = up_[i].run_up(std::move(x), step, skips);
+    deep.x = up_.back().run_up_layers(std::move(x), 0, up_.back().layers() - 2, step, skips);
+  }
+  return last_layers(deep.x, step, skips);
+}
+
+Tensor UNet::operator()(const UNetInput& input, const UNetResiduals* residuals, DeepFeature* deep) const {
+  if (deep && residuals)
+    fail("{}: ControlNets change the deep blocks, so that their results cannot be reused", config().file);
   UNetStep step = encoder_.prepare(input);
   step.checkpoint = checkpointing_ && tensor::grad_enabled();
+  step.token_merging = input.token_merging;
   std::vector<Tensor> skips;
-  Tensor x = encoder_.run(encoder_.as_kept(encoder_.conv_in(input.sample)), step, skips);
+  Tensor x = encoder_.as_kept(encoder_.conv_in(input.sample));
+  if (deep) return output(with_deep(std::move(x), step, *deep));
+  x = encoder_.run(std::move(x), step, skips);
   if (residuals) {
     if (residuals->down.size() != skips.size())
       fail("{}: {} ControlNet residuals, expected {}", config().file, residuals->down.size(),
@@ -181,6 +214,10 @@ Tensor UNet::operator()(const UNetInput& input, const UNetResiduals* residuals) 
     x = ops::add(x, residuals->mid);
   }
   for (const UNetBlock& block : up_) x = block.run_up(std::move(x), step, skips);
+  return output(std::move(x));
+}
+
+Tensor UNet::output(Tensor x) const {
   return ops::widen(conv_out_(norm_out_.of_sum(std::move(x), {}, true)));
 }
 

@@ -23,6 +23,7 @@ struct UNetInput {
   Tensor time_condition;         // [B, time_condition_dim], or undefined
   Tensor pooled_text;            // SDXL: [B, P]
   std::vector<float> time_ids;   // SDXL: sizes and crop, 6 for each picture (or as the model has)
+  double token_merging = 0;      // see UNetStep; of UNets alone
 };
 
 // What a ControlNet adds: to each skip, and to the middle.
@@ -31,6 +32,13 @@ struct UNetResiduals {
   Tensor mid;
   // Sums two nets' residuals.
   void add(const UNetResiduals& other);
+};
+
+// What a step leaves for the next ones that skip the deep blocks (arXiv:2312.00858, DeepCache): what enters the last two
+// layers of the way up.
+struct DeepFeature {
+  Tensor x;            // [B, H, W, C], as pictures are kept between layers; undefined before the first step
+  bool reused = false;  // the next step takes it, and runs conv_in, the first layer and the last two alone
 };
 
 // The half that UNet and ControlNet share: from the sample to the middle.
@@ -46,6 +54,8 @@ class UNetEncoder {
   Tensor as_kept(const Tensor& x) const { return takes_bf16_ ? ops::narrow(x) : x; }
   // x after conv_in; skips gets x and every level's results.
   Tensor run(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
+  // The same up to the first level's first layer.
+  Tensor run_first(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
 
  private:
   struct Mlp {
@@ -75,8 +85,10 @@ class UNet {
   static std::unique_ptr<UNet> open(const std::string& folder, const nn::LoadOptions& options);
 
   // The predicted noise (or velocity, or sample) [B, H, W, out_channels]. Differentiable if loaded
-  // as trainable. residuals, if not null, come from ControlNets.
-  Tensor operator()(const UNetInput& input, const UNetResiduals* residuals = nullptr) const;
+  // as trainable. residuals, if not null, come from ControlNets. deep, if not null, is filled or reused (Error if there
+  // is nothing to reuse, of another shape, or beside residuals).
+  Tensor operator()(const UNetInput& input, const UNetResiduals* residuals = nullptr,
+                    DeepFeature* deep = nullptr) const;
 
   const UNetConfig& config() const { return encoder_.config(); }
   const std::vector<std::pair<std::string, Tensor>>& parameters() const {
@@ -89,6 +101,9 @@ class UNet {
 
  private:
   UNet(const Config& config, nn::WeightLoader loader);
+  Tensor output(Tensor x) const;
+  Tensor last_layers(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
+  Tensor with_deep(Tensor x, const UNetStep& step, DeepFeature& deep) const;
 
   UNetEncoder encoder_;
   std::vector<UNetBlock> up_;

@@ -90,9 +90,9 @@ TransformerBlock::TransformerBlock(nn::WeightLoader& loader, const std::string& 
 }
 
 Tensor TransformerBlock::attend(const Attention& layer, const Tensor& x,
-                                const Tensor* context) const {
+                                const Tensor* context, const ops::TokenMerging* merging) const {
   const int64_t size = x.size(2) / heads_;
-  const Tensor normed = layer.norm(x);
+  const Tensor normed = merging ? merging->merge(layer.norm(x)) : layer.norm(x);
   const Tensor& seen = context ? *context : normed;
   const auto split = [&](const Tensor& t) {
     return ops::reshape(t, {t.size(0), t.size(1), heads_, size});
@@ -101,7 +101,8 @@ Tensor TransformerBlock::attend(const Attention& layer, const Tensor& x,
                                       .causal = false};
   const Tensor y = ops::attention(split(layer.query(normed)), split(layer.key(seen)),
                                   split(layer.value(seen)), options);
-  return layer.output(ops::reshape(y, x.shape()), x);
+  const Tensor whole = merging ? merging->unmerge(ops::reshape(y, normed.shape())) : ops::reshape(y, x.shape());
+  return layer.output(whole, x);
 }
 
 Tensor TransformerBlock::feed_forward(const Tensor& x) const {
@@ -124,8 +125,14 @@ Tensor TransformerBlock::feed_forward(const Tensor& x) const {
   return out.view(x.shape());
 }
 
-Tensor TransformerBlock::operator()(Tensor x, const Tensor& context) const {
-  x = attend(first_, x, only_cross_ ? &context : nullptr);
+Tensor TransformerBlock::operator()(Tensor x, const Tensor& context, int64_t height, int64_t width,
+                                    double token_merging) const {
+  if (token_merging > 0 && !only_cross_) {
+    const ops::TokenMerging merging(x, height, width, token_merging);
+    x = attend(first_, x, nullptr, &merging);
+  } else {
+    x = attend(first_, x, only_cross_ ? &context : nullptr);
+  }
   x = attend(second_, x, &context);
   return feed_forward(x);
 }
@@ -149,10 +156,10 @@ SpatialTransformer::SpatialTransformer(nn::WeightLoader& loader, const std::stri
     conv_out_ = loader.conv2d(named(name + ".proj_out"), channels, channels, 1, {});
 }
 
-Tensor SpatialTransformer::operator()(const Tensor& x, const Tensor& context) const {
+Tensor SpatialTransformer::operator()(const Tensor& x, const Tensor& context, double token_merging) const {
   Tensor h = conv_in_.defined() ? conv_in_.of_normed(x, norm_, {}, false) : linear_in_(norm_(x));
   h = ops::reshape(h, {x.size(0), x.size(1) * x.size(2), x.size(3)});
-  for (const TransformerBlock& block : blocks_) h = block(std::move(h), context);
+  for (const TransformerBlock& block : blocks_) h = block(std::move(h), context, x.size(1), x.size(2), token_merging);
   h = ops::reshape(h, x.shape());
   return conv_out_.defined() ? conv_out_(h, x) : linear_out_(h, x);
 }
@@ -161,6 +168,7 @@ UNetBlock UNetBlock::down(nn::WeightLoader& loader, const UNetConfig& config, si
   const UNetLevel& level = config.levels[index];
   const std::string name = fmt::format("down_blocks.{}", index);
   UNetBlock block;
+  block.merges_ = config.first_attending() == index;
   for (int64_t i = 0; i < level.layers; ++i) {
     const int64_t in = i == 0 && index > 0 ? config.levels[index - 1].channels : level.channels;
     block.resnets_.emplace_back(loader, fmt::format("{}.resnets.{}", name, i), config, in,
@@ -200,6 +208,7 @@ UNetBlock UNetBlock::up(nn::WeightLoader& loader, const UNetConfig& config, size
   const int64_t below = config.levels[index == 0 ? last : own + 1].channels;
   const int64_t above = config.levels[own == 0 ? 0 : own - 1].channels;
   UNetBlock block;
+  block.merges_ = config.first_attending() == own;
   for (int64_t i = 0; i <= level.layers; ++i) {
     const int64_t skip = i == level.layers ? above : level.channels;
     block.resnets_.emplace_back(loader, fmt::format("{}.resnets.{}", name, i), config,
@@ -219,15 +228,22 @@ Tensor UNetBlock::resnet(size_t i, const Tensor& x, const UNetStep& step) const 
 }
 
 Tensor UNetBlock::transformer(size_t i, const Tensor& x, const UNetStep& step) const {
+  if (merges_ && step.token_merging > 0) return transformers_[i](x, step.context, step.token_merging);
   return run(transformers_[i], x, step.context, step.checkpoint);
 }
 
-Tensor UNetBlock::run_down(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
-  for (size_t i = 0; i < resnets_.size(); ++i) {
+Tensor UNetBlock::run_down_layers(Tensor x, size_t begin, size_t end, const UNetStep& step,
+                                  std::vector<Tensor>& skips) const {
+  for (size_t i = begin; i < end; ++i) {
     x = resnet(i, x, step);
     if (!transformers_.empty()) x = transformer(i, x, step);
     skips.push_back(x);
   }
+  return x;
+}
+
+Tensor UNetBlock::run_down(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
+  x = run_down_layers(std::move(x), 0, layers(), step, skips);
   if (resample_.defined()) {
     x = resample_(x);
     skips.push_back(x);
@@ -242,13 +258,19 @@ Tensor UNetBlock::run_middle(Tensor x, const UNetStep& step) const {
   return resnet(1, x, step);
 }
 
-Tensor UNetBlock::run_up(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
-  for (size_t i = 0; i < resnets_.size(); ++i) {
+Tensor UNetBlock::run_up_layers(Tensor x, size_t begin, size_t end, const UNetStep& step,
+                                std::vector<Tensor>& skips) const {
+  for (size_t i = begin; i < end; ++i) {
     const Tensor joined = ops::concat_last({x, skips.back()});
     skips.pop_back();
     x = resnet(i, joined, step);
     if (!transformers_.empty()) x = transformer(i, x, step);
   }
+  return x;
+}
+
+Tensor UNetBlock::run_up(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const {
+  x = run_up_layers(std::move(x), 0, layers(), step, skips);
   // To the size of the next skip: twice, or one less where an odd size was halved.
   if (resample_.defined())
     x = resample_.of_upsampled(x, skips.back().size(1), skips.back().size(2));

@@ -8,6 +8,7 @@
 
 #include "models/diffusion/unet_config.h"
 #include "nn/weight_loader.h"
+#include "ops/token_merging.h"
 
 namespace sumi::models {
 
@@ -17,6 +18,8 @@ struct UNetStep {
   Tensor context;  // [B, T, context_dim]
   // Gradient checkpointing: resnets and transformers keep only their inputs for the backward.
   bool checkpoint = false;
+  // The share of tokens that merge for self-attention (ops/token_merging.h), on the first level that attends.
+  double token_merging = 0;
 };
 
 class UNetResnet {
@@ -40,7 +43,8 @@ class UNetResnet {
 class TransformerBlock {
  public:
   TransformerBlock(nn::WeightLoader& loader, const std::string& name, const UNetLevel& level);
-  Tensor operator()(Tensor x, const Tensor& context) const;  // x [B, N, C]
+  // x [B, N, C]; height and width of its picture.
+  Tensor operator()(Tensor x, const Tensor& context, int64_t height, int64_t width, double token_merging) const;
 
  private:
   struct Attention {
@@ -49,7 +53,8 @@ class TransformerBlock {
   };
   Attention load(nn::WeightLoader& loader, const std::string& name, const std::string& norm,
                  int64_t channels, int64_t context) const;
-  Tensor attend(const Attention& layer, const Tensor& x, const Tensor* context) const;
+  Tensor attend(const Attention& layer, const Tensor& x, const Tensor* context,
+                const ops::TokenMerging* merging = nullptr) const;
   Tensor feed_forward(const Tensor& x) const;
 
   int64_t heads_;
@@ -63,7 +68,7 @@ class SpatialTransformer {
  public:
   SpatialTransformer(nn::WeightLoader& loader, const std::string& name, const UNetConfig& config,
                      const UNetLevel& level, bool only_cross_attention);
-  Tensor operator()(const Tensor& x, const Tensor& context) const;
+  Tensor operator()(const Tensor& x, const Tensor& context, double token_merging = 0) const;
 
  private:
   nn::GroupNorm norm_;
@@ -87,6 +92,10 @@ class UNetBlock {
   Tensor run_middle(Tensor x, const UNetStep& step) const;
   // Takes its skips from the end.
   Tensor run_up(Tensor x, const UNetStep& step, std::vector<Tensor>& skips) const;
+  // Parts of these: layers [begin, end), each a resnet with its transformer, without the change of size.
+  size_t layers() const { return resnets_.size(); }
+  Tensor run_down_layers(Tensor x, size_t begin, size_t end, const UNetStep& step, std::vector<Tensor>& skips) const;
+  Tensor run_up_layers(Tensor x, size_t begin, size_t end, const UNetStep& step, std::vector<Tensor>& skips) const;
 
  private:
   Tensor resnet(size_t i, const Tensor& x, const UNetStep& step) const;
@@ -95,6 +104,7 @@ class UNetBlock {
   std::vector<UNetResnet> resnets_;
   std::vector<SpatialTransformer> transformers_;  // none, one per resnet, or one less (middle)
   nn::Conv2d resample_;                           // undefined on the last level
+  bool merges_ = false;                           // the largest pictures that attention sees are its own
 };
 
 }  // namespace sumi::models

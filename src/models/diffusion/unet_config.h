@@ -50,6 +50,12 @@ struct UNetConfig {
   int64_t addition_time_dim = 0;
   int64_t encoder_hid_dim = 0;  // > 0: the text is projected from it first
 
+  // The level of the largest pictures that attention sees; levels.size() if there is none.
+  size_t first_attending() const {
+    size_t i = 0;
+    while (i < levels.size() && !levels[i].down_attends && !levels[i].up_attends) ++i;
+    return i;
+  }
   int64_t context_dim() const { return encoder_hid_dim > 0 ? encoder_hid_dim : levels[0].context_dim; }
 };
 
