@@ -1,6 +1,7 @@
 #include "diffusion/picture_model.h"
 
 #include "base/error.h"
+#include "diffusion/int8_layers.h"
 #include "kernels/picture_tiles.h"
 #include "tensor/block_cache.h"
 
@@ -53,6 +54,9 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   // Two prompts are 154 rows or more: worth tiles, where the processor has them.
   if (kernels::has_picture_tiles()) load_.many_rows = true;
   network_load_.int8_weights = options.int8_weights;
+  unet_load_ = network_load_;
+  unet_load_.int8_trial = options.int8_trial;
+  if (!options.int8_layers.empty()) keep_layers(options.int8_layers);
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   loras_.check_parts(changed);
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
@@ -65,6 +69,15 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   for (const std::string& net : options_.controlnets)
     nets_.push_back(open_controlnet(net, options.files, unet));
   for (const auto& net : nets_) check_part(*net, {"controlnet", net->pipeline()});
+}
+
+void PictureModel::keep_layers(const std::string& path) {
+  if (!options_.int8_weights) fail("{}: layers to keep out of int8, but the model is not loaded in int8", path);
+  std::unordered_set<std::string> kept = read_kept_layers(path);
+  const auto weights = files_->weights(kUnetPart);
+  for (const std::string& layer : kept)
+    if (!weights->has(layer + ".weight")) fail("{}: kept: the model's UNet has no layer {}", path, layer);
+  unet_load_.not_int8 = std::make_shared<const std::unordered_set<std::string>>(std::move(kept));
 }
 
 std::unique_ptr<Scheduler> PictureModel::scheduler(const std::string& name) const {
@@ -106,7 +119,7 @@ const models::UNet& PictureModel::unet() {
   if (!unet_) {
     unet_ = std::make_unique<models::UNet>(
         files_->config(kUnetPart), *loras_.merged(files_->weights(kUnetPart), kUnetPart),
-        network_load_);
+        unet_load_);
     tensor::release_cached_blocks();  // of weights on their way: steps need blocks of other sizes
   }
   return *unet_;

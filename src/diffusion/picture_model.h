@@ -23,6 +23,8 @@ struct PictureModelOptions {
   PictureFilesOptions files;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::f32;
   bool int8_weights = false;  // of UNet and ControlNets; the autoencoder, small and sensitive, has `compute`
+  std::string int8_layers;  // with int8_weights: the file of the UNet's layers that keep `compute`, int8_layers.h; or ""
+  std::shared_ptr<nn::Int8Trial> int8_trial;  // with int8_weights, of the UNet: see nn/int8_trial.h; may be null
   bool low_memory = false;  // parts are released as soon as a picture's next stage begins
   std::vector<std::pair<std::string, float>> loras;             // file, weight
   std::vector<std::pair<std::string, std::string>> embeddings;  // file, word ("": the file's)
@@ -74,10 +76,12 @@ class PictureModel {
   void checking_done();
 
  private:
+  void keep_layers(const std::string& path);
+
   PictureModelOptions options_;
   std::unique_ptr<PictureFiles> files_;
   std::vector<std::unique_ptr<PictureFiles>> nets_;  // of the ControlNets
-  nn::LoadOptions load_, network_load_;  // the second for UNet and ControlNets
+  nn::LoadOptions load_, network_load_, unet_load_;  // the second for ControlNets
   LoraSet loras_;
   models::UNetConfig unet_config_;
   int64_t factor_ = 8, sample_size_ = 64;

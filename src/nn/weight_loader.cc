@@ -236,13 +236,36 @@ Tensor WeightLoader::joined_bias(const std::vector<WeightName>& parts,
   return joined;
 }
 
-ops::ConvStorage WeightLoader::conv_storage(DType stored) const {
+bool WeightLoader::in_int8(const std::string& layer) const {
+  return options_.int8_weights && !(options_.not_int8 && options_.not_int8->count(layer) > 0);
+}
+
+ops::ConvStorage WeightLoader::conv_storage(DType stored, bool int8) const {
   using ops::ConvStorage;
   using Compute = ops::PackedWeight::Compute;
-  if (options_.int8_weights) return ConvStorage::int8;
+  if (int8) return ConvStorage::int8;
   if (options_.compute == Compute::f32) return ConvStorage::f32;
   if (options_.compute == Compute::stored && stored == DType::f32) return ConvStorage::f32;
   return stored == DType::f16 ? ConvStorage::f16 : ConvStorage::bf16;
+}
+
+std::shared_ptr<const ops::PackedConv> WeightLoader::packed_conv(const std::string& layer, const Tensor& weight,
+                                                                 DType stored, const ops::Conv2dOptions& options,
+                                                                 bool gated) {
+  const auto pack = [&](bool int8) {
+    const ops::ConvStorage storage = conv_storage(stored, int8);
+    auto packed = std::make_shared<ops::PackedConv>(weight, storage, options, 64,
+                                                    gated && ops::PackedConv::can_gate(weight.shape(), storage));
+    memory_bytes_ += packed->bytes();
+    return packed;
+  };
+  const bool int8 = in_int8(layer);
+  if (!int8 || !options_.int8_trial) return pack(int8);
+  auto small = pack(true);
+  if (!small->tiles() || !small->tiles()->int8) return small;  // nothing in int8 here
+  auto plain = pack(false);
+  options_.int8_trial->add({layer, plain, small});
+  return plain;
 }
 
 Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
@@ -262,20 +285,18 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
   }
   const Tensor own_bias = bias ? joined_bias(parts, n, total) : Tensor();
   const auto finished = [&](const auto& packed) {
-    memory_bytes_ += packed->bytes();
     Linear layer(packed, own_bias);
     add_adapters(parts, n, k, layer);
     return layer;
   };
-  if (options_.int8_weights && !kernels::has_picture_tiles() && k % dtype_block_size(DType::q8_0) == 0) {
+  if (in_int8(parts[0].parameter) && !kernels::has_picture_tiles() && k % dtype_block_size(DType::q8_0) == 0) {
     const Tensor codes = quantized_q8_0(joined.view({total, k}));
-    return finished(std::make_shared<const ops::PackedWeight>(
-        std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_));
+    auto packed = std::make_shared<const ops::PackedWeight>(
+        std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_);
+    memory_bytes_ += packed->bytes();
+    return finished(packed);
   }
-  const ops::ConvStorage storage = conv_storage(stored);
-  gated = gated && !options_.lora && ops::PackedConv::can_gate(joined.shape(), storage);
-  return finished(
-      std::make_shared<const ops::PackedConv>(joined, storage, ops::Conv2dOptions{}, 64, gated));
+  return finished(packed_conv(parts[0].parameter, joined, stored, {}, gated && !options_.lora));
 }
 
 Linear WeightLoader::gated_linear(const WeightName& name, int64_t n, int64_t k, bool bias) {
@@ -293,9 +314,7 @@ Conv2d WeightLoader::conv2d(const WeightName& name, int64_t out, int64_t in, int
     done(full);
     return Conv2d(plain, bias ? vector(name, ".bias", out) : Tensor(), options, options_.products);
   }
-  auto packed =
-      std::make_shared<const ops::PackedConv>(weight, conv_storage(weight.dtype()), options);
-  memory_bytes_ += packed->bytes();
+  auto packed = packed_conv(name.parameter, weight, weight.dtype(), options);
   done(full);
   return Conv2d(std::move(packed), bias ? vector(name, ".bias", out) : Tensor(), options);
 }

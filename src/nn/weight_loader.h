@@ -11,6 +11,7 @@
 #include "nn/embedding.h"
 #include "nn/group_norm.h"
 #include "nn/initial_weights.h"
+#include "nn/int8_trial.h"
 #include "nn/linear.h"
 #include "nn/norm.h"
 #include "nn/parameters.h"
@@ -40,6 +41,11 @@ struct LoadOptions {
   // Then they are packed as q8_0, whose inputs are rounded to int8, too, and convolutions' weights as
   // ops::ConvStorage::int8.
   bool int8_weights = false;
+  // Layers that int8_weights leaves out, by their parameters' names without ".weight"; null: none.
+  std::shared_ptr<const std::unordered_set<std::string>> not_int8;
+  // With int8_weights: gets the layers that products in tiles would compute in int8 (see nn/int8_trial.h), all of which
+  // begin without it; may be null.
+  std::shared_ptr<Int8Trial> int8_trial;
   LoadOptions with_many_rows() const {
     LoadOptions options = *this;
     options.many_rows = true;
@@ -104,7 +110,10 @@ class WeightLoader {
   Tensor matrix(const WeightName& name, int64_t n, int64_t k,
                 bool is_embedding = false) const;  // rows in order, element type as stored
   Tensor float_tensor(const std::string& name, const Shape& shape) const;
-  ops::ConvStorage conv_storage(DType stored) const;
+  bool in_int8(const std::string& layer) const;
+  ops::ConvStorage conv_storage(DType stored, bool int8) const;
+  std::shared_ptr<const ops::PackedConv> packed_conv(const std::string& layer, const Tensor& weight, DType stored,
+                                                     const ops::Conv2dOptions& options, bool gated = false);
   Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                          int64_t k, bool bias, bool gated = false);
   Tensor as_kept(const Tensor& weight) const;
