@@ -22,6 +22,8 @@ namespace {
 struct Flags {
   ImageFlags image;
   int64_t size = 0, steps = 2;
+  bool sensitivity = false;
+  double keep = 0.1;
 };
 
 struct Stage {
@@ -128,6 +130,15 @@ CLI::App* add_bench_image(CLI::App& bench, Run& run) {
       ->check(in_range<int64_t>(1, 1000))
       ->capture_default_str();
   add_picture_compute_flags(*verb, image);
+  verb->add_flag("--sensitivity", flags->sensitivity,
+                 "Measure what each layer of the UNet in int8, alone, does to its output on the way of a picture of "
+                 "--steps steps; needs AMX");
+  verb->add_option("-o,--output", image.output, "With --sensitivity: write here, for sumi image --int8-layers")
+      ->type_name("FILE");
+  verb->add_option("--keep", flags->keep, "With --sensitivity: share of these weights to keep in bf16")
+      ->check(in_range(0.0, 1.0))
+      ->capture_default_str()
+      ->type_name("X");
   verb->add_flag("--json", image.json, "Print one JSON object");
   verb->footer(
       "Seconds are the best run's. Arithmetic is counted as the plain formulas have it (two operations\n"
@@ -136,8 +147,14 @@ CLI::App* add_bench_image(CLI::App& bench, Run& run) {
       "once.\n\n"
       "Examples:\n"
       "  sumi bench image folder --size 512\n"
-      "  sumi bench image folder --size 256 --steps 5 --dtype bf16 --low-memory --json");
-  verb->callback([=, &run] { run = [=] { return run_bench_image(*flags); }; });
+      "  sumi bench image folder --size 256 --steps 5 --dtype bf16 --low-memory --json\n"
+      "  sumi bench image folder --size 256 --sensitivity -o layers.json");
+  verb->callback([=, &run] {
+    run = [=] {
+      if (!flags->sensitivity) return run_bench_image(*flags);
+      return run_sensitivity({flags->image, flags->size, flags->steps, flags->keep, flags->image.output});
+    };
+  });
   return verb;
 }
 

@@ -50,11 +50,16 @@ void add_picture_compute_flags(CLI::App& verb, ImageFlags& flags) {
   verb.add_flag("--low-memory", flags.low_memory,
                 "Load parts when needed, release them after; decode in tiles");
   verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
-  verb.add_option("--dtype", flags.compute.dtype, "f32 (auto), bf16, or int8 (weights)")
+  verb.add_option("--dtype", flags.compute.dtype,
+                  "f32 (auto), bf16, or int8: weights; inputs, too, of linear layers and, with AMX, of convolutions")
       ->capture_default_str()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}))
       ->type_name("TYPE");
+  verb.add_option("--int8-layers", flags.int8_layers,
+                  "With --dtype int8: keep the layers in bf16 that this file of sumi bench image --sensitivity names")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->type_name("FILE");
   add_threads_flag(verb, flags.compute);
   verb.get_option("--threads")->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
 }
@@ -127,6 +132,16 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
   text("--from-png", flags.from_png, "Repeat a picture of Sumi's; other flags change it", "FILE");
   verb.add_flag("--no-safety-checker", flags.no_safety_checker,
                 "Do not run the model's safety checker");
+  one(verb.add_option("--deep-cache", flags.deep_cache,
+                      "Run the network's deep blocks on every Nth step only: faster, another picture")
+          ->capture_default_str())
+      ->check(in_range<int64_t>(1, 10000))
+      ->type_name("N");
+  one(verb.add_option("--token-merging", flags.token_merging,
+                      "Share of pixels that attention merges with similar ones, 0 to 0.75: faster, another picture")
+          ->capture_default_str())
+      ->check(in_range(0.0, 0.75))
+      ->type_name("RATIO");
   add_picture_compute_flags(verb, flags);
   verb.add_flag("--stats", flags.stats, "Print times and memory");
   verb.add_flag("--json", flags.json, "Print one JSON object");
@@ -138,6 +153,9 @@ diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
   options.int8_weights = flags.compute.dtype == "int8";
   options.compute =
       flags.compute.dtype == "bf16" || options.int8_weights ? Compute::bf16 : Compute::f32;
+  if (!flags.int8_layers.empty() && !options.int8_weights)
+    throw CLI::ValidationError("--int8-layers", "expected --dtype int8 beside it");
+  options.int8_layers = flags.int8_layers;
   options.low_memory = flags.low_memory;
   options.files = {flags.variant, flags.compute.tokenizer, flags.prediction_type, flags.config,
                    !flags.no_safety_checker};
@@ -168,6 +186,8 @@ diffusion::PictureRequest picture_request(const ImageFlags& flags) {
   request.eta = flags.eta;
   request.strength = flags.strength ? *flags.strength : flags.mask.empty() ? 0.8 : 1.0;
   request.guess_mode = flags.guess_mode;
+  request.deep_cache = flags.deep_cache;
+  request.token_merging = flags.token_merging;
   request.tiled = flags.tiled || flags.low_memory;
   if (!flags.image.empty()) request.image = formats::read_image(flags.image);
   if (!flags.mask.empty()) request.mask = formats::read_image(flags.mask);

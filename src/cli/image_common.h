@@ -12,9 +12,10 @@ namespace sumi::cli {
 
 struct ImageFlags {
   std::string model, prompt, negative_prompt, output, scheduler, image, mask, init_latents, preview,
-      from_png, save_latents, variant, config, prediction_type;
-  int64_t width = 0, height = 0, steps = 20, count = 1, clip_skip = 0, noise_level = 20;
-  double guidance_scale = 7.5, guidance_rescale = 0, eta = 0;
+      from_png, save_latents, variant, config, prediction_type, int8_layers;
+  int64_t width = 0, height = 0, steps = 20, count = 1, clip_skip = 0, noise_level = 20,
+          deep_cache = 1;
+  double guidance_scale = 7.5, guidance_rescale = 0, eta = 0, token_merging = 0;
   std::optional<double> strength;
   std::optional<uint64_t> seed;
   std::vector<std::string> controlnets, conditions, preprocess, loras, embeddings;
