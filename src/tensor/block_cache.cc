@@ -115,7 +115,7 @@ class BlockCache {
   // Gives the largest waiting blocks back until the rest is within the bound.
   void shrink() {
     for (auto list = lists_.rbegin(); list != lists_.rend(); ++list)
-      while (!list->empty() && handed_out_ + cached_ > most_handed_out_ + most_handed_out_ / 8 + kMostCached) {
+      while (!list->empty() && handed_out_ + cached_ > most_handed_out_ + most_handed_out_ / 2 + kMostCached) {
         std::free(list->back());
         list->pop_back();
         cached_ -= class_bytes(static_cast<size_t>(lists_.rend() - list) - 1);

@@ -14,7 +14,7 @@ inline constexpr size_t kLargestCachedBlock = size_t{16} << 20;
 
 // While one of these lives, blocks of every size wait in the cache, so that steps that are alike find the memory
 // of the step before and cost no page faults. Blocks handed out and waiting together are never more than the
-// largest amount handed out so far, an eighth more and 128 MiB: those that wait go back to the system first. The last one to end
+// largest amount handed out so far, half as much and 128 MiB: those that wait go back to the system first. The last one to end
 // gives all of them back.
 class KeepBlocks {
  public:

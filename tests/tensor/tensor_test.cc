@@ -132,14 +132,16 @@ TEST(BlockCache, KeepsBlocksOfAllSizesWithinTheMostInUse) {
     const size_t mega = size_t{1} << 20;
     allocate_block(256 * mega);
     EXPECT_EQ(cached_block_bytes(), 256 * mega);
-    const auto again = allocate_block(250 * mega);  // of the same class
+    auto again = allocate_block(250 * mega);  // of the same class
     EXPECT_EQ(cached_block_bytes(), 0u);
     allocate_block(64 * mega);
-    EXPECT_EQ(cached_block_bytes(), 64 * mega);  // 320 in use and waiting, as many as were in use
-    allocate_block(160 * mega);                  // as many again are within the bound: 416 were in use
-    EXPECT_EQ(cached_block_bytes(), 224 * mega);
-    const auto other = allocate_block(128 * mega);  // 384 in use: of the 224 that wait, the largest goes
     EXPECT_EQ(cached_block_bytes(), 64 * mega);
+    allocate_block(160 * mega);  // the most in use: 416, so that 752 are the bound
+    EXPECT_EQ(cached_block_bytes(), 224 * mega);
+    again.reset();
+    EXPECT_EQ(cached_block_bytes(), 480 * mega);
+    const auto other = allocate_block(320 * mega);  // 800: of those that wait, the largest goes
+    EXPECT_EQ(cached_block_bytes(), 224 * mega);
   }
   EXPECT_EQ(cached_block_bytes(), 0u);
 }
