@@ -205,6 +205,7 @@ def main():
     parser.add_argument("--only", default="", help="cases whose name contains this")
     parser.add_argument("--engines", default="", help="comma-separated; default: all")
     parser.add_argument("--no-quality", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="keep results.json's cases that are not run this time")
     parser.add_argument("--print", action="store_true", help="only print; change no file")
     options = parser.parse_args()
 
@@ -217,9 +218,11 @@ def main():
     if any("RWKV" in name for name in chosen):
         subprocess.run([sys.executable, str(HERE / "make_rwkv.py"), str(MODELS)], check=True,
                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    results = {"machine": machine(options), "cases": {}}
+    kept = json.loads((HERE / "results.json").read_text()) if options.keep else {}
+    results = {**kept, "machine": machine(options), "cases": kept.get("cases", {})}
     for name, engines in chosen.items():
         results["cases"][name] = run_case(name, engines, options)
+    results["cases"] = {name: results["cases"][name] for name in cases() if name in results["cases"]}
     if not options.no_quality:
         results["quality"] = measure_quality(options)
     text = table(results)
