@@ -216,7 +216,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
              }
              if (kept.defined()) {
                dw = Tensor::empty(weight.shape());
-               onednn::convolve_backward_weights(p, type, operand(kept).bytes(), dy.bytes(), dw.f32());
+               // In f32: oneDNN 2.6's product in bf16 with AMX ends in a damaged heap for a ControlNet at 512 x 512.
+               const Tensor wide_x = operand(kept).to(DType::f32), wide_dy = dy.to(DType::f32);
+               onednn::convolve_backward_weights(p, onednn::ConvType::f32, wide_x.bytes(), wide_dy.bytes(), dw.f32());
              }
              if (needs_bias) {
                db = Tensor::zeros({p.out_channels});
