@@ -183,14 +183,21 @@ def table(results):
     return "\n".join(lines)
 
 
-def write_readme(text):
-    path = ROOT / "README.md"
-    begin, end = "<!-- figures:begin -->", "<!-- figures:end -->"
+def put_between_marks(path, mark, text):
+    """Replaces what a page holds between its lines <!-- mark:begin --> and <!-- mark:end -->."""
+    begin, _, end = marked(path, mark)
+    path.write_text(f"{begin}{text}\n{end}")
+
+
+def marked(path, mark):
+    """A page up to its begin mark's line, what is between the marks, and the rest."""
+    begin, end = f"<!-- {mark}:begin -->\n", f"<!-- {mark}:end -->"
     content = path.read_text()
     if begin not in content or end not in content:
-        sys.exit(f"{path}: expected the marks {begin} and {end}")
-    head, tail = content.split(begin)[0], content.split(end)[1]
-    path.write_text(f"{head}{begin}\n{text}\n{end}{tail}")
+        sys.exit(f"{path}: expected the marks {begin.strip()} and {end}")
+    head, _, rest = content.partition(begin)
+    between, _, tail = rest.partition(end)
+    return head + begin, between, end + tail
 
 
 def main():
@@ -229,7 +236,7 @@ def main():
     print(text)
     if not options.print:
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-        write_readme(text)
+        put_between_marks(ROOT / "README.md", "figures", text)
 
 
 if __name__ == "__main__":

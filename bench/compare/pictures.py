@@ -17,6 +17,8 @@ import subprocess
 import sys
 import time
 
+from compare import put_between_marks
+
 ENGINES = ["sumi-f32", "sumi-bf16", "sumi-int8", "pytorch-f32", "pytorch-bf16", "openvino-f32", "openvino-bf16"]
 STAGES = ["text encoder", "UNet step", "decoder"]
 
@@ -162,10 +164,7 @@ def table(head, results):
 
 
 def write(path, name, o, text):
-    file = pathlib.Path(path)
-    before, _, rest = file.read_text().partition(f"<!-- {name}:begin -->\n")
-    _, _, after = rest.partition(f"<!-- {name}:end -->\n")
-    file.write_text(f"{before}<!-- {name}:begin -->\n{processor()}, {o.threads} threads:\n\n{text}<!-- {name}:end -->\n{after}")
+    put_between_marks(pathlib.Path(path), name, f"{processor()}, {o.threads} threads:\n\n{text.rstrip()}")
 
 
 def main():

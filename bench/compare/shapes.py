@@ -12,7 +12,7 @@ import os
 import pathlib
 import sys
 
-from compare import LABELS, MODELS, ROOT, machine, ratio, run_case, run_json
+from compare import LABELS, MODELS, ROOT, machine, put_between_marks, ratio, run_case, run_json
 
 PAGE = ROOT / "docs" / "speed.md"
 LABELS.update({"transformers-f32": "transformers f32"})
@@ -102,14 +102,6 @@ def long_table(options, rows):
     return "\n".join(lines)
 
 
-def replace(mark, text):
-    begin, end = f"<!-- {mark}:begin -->", f"<!-- {mark}:end -->"
-    content = PAGE.read_text()
-    if begin not in content or end not in content:
-        sys.exit(f"{PAGE}: expected the marks {begin} and {end}")
-    PAGE.write_text(content.split(begin)[0] + f"{begin}\n{text}\n{end}" + content.split(end)[1])
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sumi", default=str(ROOT / "build" / "sumi"))
@@ -143,7 +135,7 @@ def main():
         mark, text = "speed", speed_table(results)
     print(text)
     if not options.print:
-        replace(mark, text)
+        put_between_marks(PAGE, mark, text)
 
 
 if __name__ == "__main__":

@@ -15,13 +15,14 @@ import argparse
 import json
 import os
 import pathlib
-import platform
 import re
 import resource
 import statistics
 import subprocess
 import sys
 import time
+
+from compare import machine, marked, put_between_marks
 
 
 def text_step(case, folder, model_path):
@@ -150,22 +151,12 @@ def sumi(o, folder, data):
             "megabytes": float(re.search(r"largest +([\d.]+) MB", out)[1])}
 
 
-def processor():
-    with open("/proc/cpuinfo") as f:
-        return next((line.split(":")[1].strip() for line in f if line.startswith("model name")), platform.machine())
-
-
 def put_row(page, case, dtype, row):
     """One row per case and type between the page's marks, in their order."""
-    begin, end = "<!-- training:begin -->\n", "<!-- training:end -->"
-    text = page.read_text()
-    before, rest = text.split(begin)
-    table, after = rest.split(end)
-    lines = table.splitlines()
     head = ["| case | type | Sumi | PyTorch | PyTorch / Sumi | Sumi's memory | PyTorch's | runs, processor |",
             "|---|---|---|---|---|---|---|---|"]
-    rows = [line for line in lines[2:] if not line.startswith(f"| {case} | {dtype} |")] + [row]
-    page.write_text(before + begin + "\n".join(head + sorted(rows)) + "\n" + end + after)
+    rows = [line for line in marked(page, "training")[1].splitlines()[2:] if not line.startswith(f"| {case} | {dtype} |")] + [row]
+    put_between_marks(page, "training", "\n".join(head + sorted(rows)))
 
 
 def main():
@@ -214,7 +205,7 @@ def main():
     if o.table:
         put_row(o.table, o.case, o.dtype,
                 f"| {o.case} | {o.dtype} | {seconds['sumi']:.2f} s | {seconds['pytorch']:.2f} s | {ratio:.2f} | "
-                f"{memory['sumi']:.0f} MB | {memory['pytorch']:.0f} MB | {o.rounds}, {processor()}, {o.threads} threads |")
+                f"{memory['sumi']:.0f} MB | {memory['pytorch']:.0f} MB | {o.rounds}, {machine(o)['processor']}, {o.threads} threads |")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,6 @@ namespace {
 constexpr int64_t kBlock = 64;  // queries, and keys, at a time
 static_assert(kBlock % kProductStrip == 0 && kBlock % kProductStep == 0);
 
-const Bf16ProductKernels& products() {
-  static const Bf16ProductKernels& kernels = bf16_product_kernels_for(base::active_isa());
-  return kernels;
-}
-
 int64_t pieces(int64_t count) { return (count + kProductStrip - 1) / kProductStrip; }
 
 // Blocks of a matrix [rows, width] as factors of products, each block in its own elements of `all`.
@@ -30,7 +25,7 @@ class Blocks {
       const int64_t count = std::min(kBlock, rows - begin);
       const ProductFactor factor{.f32 = x + begin * row, .outer_contiguous = over_rows,
                                  .outer = over_rows ? width : count, .k = over_rows ? count : width, .stride = row};
-      products().pack(factor, as_b, 0, pieces(count), all_ + begin / kBlock * elements_);
+      bf16_product_kernels().pack(factor, as_b, 0, pieces(count), all_ + begin / kBlock * elements_);
     }
   }
   static int64_t block_elements(int64_t width) { return pieces(kBlock) * pieces(width) * kProductPiece; }
@@ -44,12 +39,12 @@ class Blocks {
 // c [m, n] (+)= a b, reduced over k.
 void multiply(const uint16_t* a, const uint16_t* b, int64_t m, int64_t n, int64_t k, float* c, int64_t ldc,
               bool accumulate) {
-  products().multiply({a, b, m, n, pieces(k), c, ldc, accumulate}, 0, pieces(m), 0, pieces(n));
+  bf16_product_kernels().multiply({a, b, m, n, pieces(k), c, ldc, accumulate}, 0, pieces(m), 0, pieces(n));
 }
 
 }  // namespace
 
-bool has_attention_gradient() { return products().multiply != nullptr; }
+bool has_attention_gradient() { return has_bf16_product(); }
 
 void attention_gradient(const AttentionGradient& h) {
   const ElementwiseKernels& elementwise = elementwise_kernels();
@@ -79,7 +74,7 @@ void attention_gradient(const AttentionGradient& h) {
   const auto pack_scores = [&](const float* x, int64_t m, int64_t n, bool over_queries) {
     const ProductFactor scores{.f32 = x, .outer_contiguous = over_queries, .outer = over_queries ? n : m,
                                .k = over_queries ? m : n, .stride = kBlock};
-    products().pack(scores, false, 0, pieces(m), factor);
+    bf16_product_kernels().pack(scores, false, 0, pieces(m), factor);
     return factor;
   };
   for (int64_t t = 0; t < h.queries; t += kBlock) {

@@ -14,12 +14,12 @@ const Bf16ProductKernels& bf16_product_kernels_for(base::Isa isa) {
   return SUMI_SELECT_ISA_WITH_TILES(kBf16Product, isa);
 }
 
-namespace {
-
-const Bf16ProductKernels& kernels() {
+const Bf16ProductKernels& bf16_product_kernels() {
   static const Bf16ProductKernels& kernels = bf16_product_kernels_for(base::active_isa());
   return kernels;
 }
+
+namespace {
 
 constexpr int64_t kMostPacked = int64_t{6} << 20;  // elements of a factor that are laid out at a time
 constexpr int64_t kMostDepth = 8192;               // and of K
@@ -44,7 +44,7 @@ uint16_t* packed(const ProductFactor& factor, bool as_b, base::Scratch& memory) 
   const auto bytes = static_cast<size_t>(strips * steps * kProductPiece * 2);
   auto* out = reinterpret_cast<uint16_t*>(memory.at_least(bytes));
   const int64_t count = factor.outer_contiguous ? steps : strips;
-  base::parallel_tasks(count, [&](int64_t i) { kernels().pack(factor, as_b, i, i + 1, out); });
+  base::parallel_tasks(count, [&](int64_t i) { bf16_product_kernels().pack(factor, as_b, i, i + 1, out); });
   return out;
 }
 
@@ -58,13 +58,13 @@ void multiply(const Bf16ProductKernels::Product& p) {
   const int64_t down = blocks(rows);
   base::parallel_tasks(down * blocks(columns), [&](int64_t task) {
     const int64_t row = task % down * block, column = task / down * block;
-    kernels().multiply(p, row, std::min(rows, row + block), column, std::min(columns, column + block));
+    bf16_product_kernels().multiply(p, row, std::min(rows, row + block), column, std::min(columns, column + block));
   });
 }
 
 }  // namespace
 
-bool has_bf16_product() { return kernels().multiply != nullptr; }
+bool has_bf16_product() { return bf16_product_kernels().multiply != nullptr; }
 
 void bf16_product(const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate) {
   thread_local base::Scratch memory_a, memory_b;

@@ -38,6 +38,7 @@ struct Bf16ProductKernels {
                    int64_t column_end);
 };
 
+const Bf16ProductKernels& bf16_product_kernels();  // for base::active_isa()
 const Bf16ProductKernels& bf16_product_kernels_for(base::Isa isa);
 
 // Whether bf16_product is for this processor.

@@ -190,10 +190,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const bool narrow = products == Products::bf16 && onednn::convolves_bf16();
   const onednn::ConvType type = narrow ? onednn::ConvType::bf16 : onednn::ConvType::f32;
   // What oneDNN gets: with Products::bf16 rounded, wherever it multiplies.
+  const auto as = [](const Tensor& t, DType dtype) { return t.dtype() == dtype ? t : t.to(dtype); };
   const auto operand = [=](const Tensor& t) {
-    const Tensor rounded = products == Products::f32 || t.dtype() == DType::bf16 ? t : t.to(DType::bf16);
-    const DType wanted = narrow ? DType::bf16 : DType::f32;
-    return rounded.dtype() == wanted ? rounded : rounded.to(wanted);
+    return as(products == Products::f32 ? t : as(t, DType::bf16), narrow ? DType::bf16 : DType::f32);
   };
   Tensor out = Tensor::empty(result_shape(p));
   const bool recording = needs_record({&x, &weight, &bias});
@@ -206,7 +205,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
                      bias.defined() ? bias.f32() : nullptr, out.f32());
   if (recording)
     record(out, "conv2d", {x, weight, bias},
-           [kept, weight, operand, type, shape = x.shape(), needs_x = x.requires_grad(),
+           [kept, weight, as, operand, type, shape = x.shape(), needs_x = x.requires_grad(),
             needs_bias = bias.defined() && bias.requires_grad(), p](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
              const Tensor dy = operand(g);
@@ -216,9 +215,8 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
              }
              if (kept.defined()) {
                dw = Tensor::empty(weight.shape());
-               // In f32: oneDNN 2.6's product in bf16 with AMX ends in a damaged heap for a ControlNet at 512 x 512.
-               const Tensor wide_x = operand(kept).to(DType::f32), wide_dy = dy.to(DType::f32);
-               onednn::convolve_backward_weights(p, onednn::ConvType::f32, wide_x.bytes(), wide_dy.bytes(), dw.f32());
+               onednn::convolve_backward_weights(p, as(operand(kept), DType::f32).f32(), as(dy, DType::f32).f32(),
+                                                 dw.f32());
              }
              if (needs_bias) {
                db = Tensor::zeros({p.out_channels});

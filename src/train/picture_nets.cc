@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "formats/atomic_file.h"
+#include "formats/empty_source.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
 
@@ -18,19 +19,6 @@ using Named = std::vector<std::pair<std::string, Tensor>>;
 constexpr const char* kUnet = "unet", *kText = "text_encoder", *kControl = "controlnet";
 constexpr const char* kDiffusersWeights = "/diffusion_pytorch_model.safetensors";
 constexpr const char* kTextWeights = "/model.safetensors";
-
-// A source without tensors, for networks that begin from nothing.
-class NoSource : public formats::TensorSource {
- public:
-  std::string describe() const override { return "a new network"; }
-  const std::vector<formats::TensorInfo>& tensors() const override { return none_; }
-  bool has(const std::string&) const override { return false; }
-  Tensor get(const std::string& name) const override { fail("a new network has no {}", name); }
-  void release(const std::string&) const override {}
-
- private:
-  std::vector<formats::TensorInfo> none_;
-};
 
 nn::LoadOptions load_options(bool learns, ops::Products products) {
   nn::LoadOptions options;
@@ -116,7 +104,7 @@ void PictureNets::open_unet() {
   } else {
     load.initial = std::make_shared<nn::InitialWeights>(options_.seed);
     unet_ =
-        std::make_unique<models::UNet>(Config::read(options_.unet_config), NoSource(), load);
+        std::make_unique<models::UNet>(Config::read(options_.unet_config), formats::EmptySource(), load);
   }
   if (unet_lora_) unet_lora_->check_targets();
   unet_->set_checkpointing(options_.checkpoint_blocks);

@@ -10,6 +10,7 @@
 #include <fstream>
 
 #include "base/error.h"
+#include "formats/empty_source.h"
 #include "kernels/picture_tiles.h"
 #include "tensor/autograd.h"
 
@@ -38,18 +39,6 @@ TEST(Int8LayersFile, IsReadAsWritten) {
   std::filesystem::remove(path);
 }
 
-class Nothing : public formats::TensorSource {
- public:
-  std::string describe() const override { return "nothing"; }
-  const std::vector<formats::TensorInfo>& tensors() const override { return infos_; }
-  bool has(const std::string&) const override { return false; }
-  Tensor get(const std::string& name) const override { fail("no tensor {}", name); }
-  void release(const std::string&) const override {}
-
- private:
-  std::vector<formats::TensorInfo> infos_;
-};
-
 // A UNet whose layers are wide enough for int8 in tiles.
 std::unique_ptr<models::UNet> wide_unet(const nn::LoadOptions& options) {
   const nlohmann::json json = {{"in_channels", 4},
@@ -61,7 +50,7 @@ std::unique_ptr<models::UNet> wide_unet(const nn::LoadOptions& options) {
                                {"norm_num_groups", 4},
                                {"cross_attention_dim", 64},
                                {"attention_head_dim", 2}};
-  return std::make_unique<models::UNet>(models::Config(json, "config.json"), Nothing(), options);
+  return std::make_unique<models::UNet>(models::Config(json, "config.json"), formats::EmptySource(), options);
 }
 
 nn::LoadOptions in_int8() {

@@ -2,6 +2,7 @@
 // compute attention by different code, and must agree.
 #include <functional>
 
+#include "formats/empty_source.h"
 #include "formats/weights_folder.h"
 #include "models/language/decoder.h"
 #include "models/language/family.h"
@@ -85,19 +86,6 @@ TEST(Spec, AlibiSlopesFollowThePaper) {
   for (size_t i = 0; i < 4; ++i) EXPECT_FLOAT_EQ(twelve[8 + i], sixteen[2 * i]);
 }
 
-// A source of named tensors in memory.
-class Tensors : public formats::TensorSource {
- public:
-  std::string describe() const override { return "memory"; }
-  const std::vector<formats::TensorInfo>& tensors() const override { return infos_; }
-  bool has(const std::string&) const override { return false; }
-  Tensor get(const std::string& name) const override { fail("memory: no tensor named {}", name); }
-  void release(const std::string&) const override {}
-
- private:
-  std::vector<formats::TensorInfo> infos_;
-};
-
 TEST(WeightNames, RowOrders) {
   DecoderSpec spec;
   spec.num_heads = 4;
@@ -109,7 +97,7 @@ TEST(WeightNames, RowOrders) {
       {Slot::key, "m.l.{}.k", "blk.{}.k", Layout::plain, Layout::rotary_neighbours},
       {Slot::query_key_value, "m.l.{}.qkv", nullptr, Layout::heads_interleaved},
   };
-  const Tensors none;
+  const formats::EmptySource none;
   const nn::WeightName key = WeightNames(table, spec, none, true).get(Slot::key, 2);
   EXPECT_EQ(key.file, "blk.2.k");
   EXPECT_EQ(key.parameter, "m.l.2.k");
