@@ -14,15 +14,6 @@
 namespace sumi::tensor {
 namespace {
 
-// Under AddressSanitizer every block is fresh, so that it can see uses after the end.
-#if defined(__SANITIZE_ADDRESS__)
-constexpr bool kCaching = false;
-#elif defined(__has_feature)
-constexpr bool kCaching = !__has_feature(address_sanitizer);
-#else
-constexpr bool kCaching = true;
-#endif
-
 constexpr size_t kSmallest = 256;                  // bytes of class 0
 constexpr size_t kMostCached = size_t{128} << 20;  // bytes kept at most, all classes together
 constexpr int kClasses = 4 * (40 - 8) + 1;         // four per doubling, 256 bytes to 1 TiB
@@ -145,7 +136,7 @@ BlockCache& cache() {
 }  // namespace
 
 std::shared_ptr<std::byte> allocate_block(size_t bytes) {
-  if (!kCaching || bytes > kLargest || (bytes > kLargestCachedBlock && !cache().keeping()))
+  if (!kBlocksAreCached || bytes > kLargest || (bytes > kLargestCachedBlock && !cache().keeping()))
     return base::allocate(bytes);
   const SizeClass size = size_class(bytes);
   return {cache().take(size, bytes), [size](std::byte* block) { cache().give_back(block, size); }};

@@ -6,6 +6,15 @@
 
 namespace sumi::tensor {
 
+// Under AddressSanitizer every block is fresh, so that it can see uses after the end.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool kBlocksAreCached = false;
+#elif defined(__has_feature)
+inline constexpr bool kBlocksAreCached = !__has_feature(address_sanitizer);
+#else
+inline constexpr bool kBlocksAreCached = true;
+#endif
+
 // Like base::allocate(), but blocks of up to kLargestCachedBlock bytes are kept when they are given
 // back and handed out again, so that a decoder's small outputs cost no page faults. Thread-safe.
 std::shared_ptr<std::byte> allocate_block(size_t bytes);
