@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "cli/common.h"
+#include "cli/short_waits.h"
 #include "cli/verbs.h"
 
 namespace {
@@ -77,6 +78,7 @@ int run(int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  sumi::cli::wait_briefly(argv);
   std::signal(SIGPIPE, SIG_IGN);  // a closed output is seen when writing to it
   try {
     return run(argc, argv);

@@ -37,6 +37,20 @@ TEST(Cli, Version) {
   EXPECT_NE(wrong.err.find("SUMI_ISA=mmx"), std::string::npos);
 }
 
+// OpenMP prints its settings as it reads them.
+TEST(Cli, ThreadsWaitBrieflyUnlessTheUserSaysHow) {
+  const std::string unset = "env -u OMP_WAIT_POLICY -u GOMP_SPINCOUNT OMP_DISPLAY_ENV=verbose";
+  const auto spins = [](const Outcome& outcome) {
+    const size_t at = outcome.err.rfind("GOMP_SPINCOUNT = '");
+    return at == std::string::npos ? -1 : std::atoi(outcome.err.c_str() + at + 18);
+  };
+  const Outcome usual = run("--version", unset);
+  if (usual.err.find("GOMP_SPINCOUNT") == std::string::npos) GTEST_SKIP() << "not GCC's OpenMP";
+  EXPECT_EQ(spins(usual), 1000);
+  EXPECT_EQ(spins(run("--version", unset + " GOMP_SPINCOUNT=77")), 77);
+  EXPECT_EQ(spins(run("--version", unset + " OMP_WAIT_POLICY=passive")), 0);
+}
+
 TEST(Cli, EveryVerbHasHelpWithExamples) {
   for (const char* verb : {"", "chat", "generate", "tokenize", "inspect", "perplexity", "image", "bench"}) {
     const Outcome outcome = run(std::string(verb) + " --help");

@@ -184,6 +184,11 @@ inline __m128i _mm512_cvtepi32_epi8(__m512i a) {
   for (int i = 0; i < 16; ++i) r.b[i] = static_cast<uint8_t>(emulated::lane<int32_t>(a, i));
   return r;
 }
+inline float _mm512_reduce_add_ps(__m512 a) {
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) a.f[i] += a.f[i + width];
+  return a.f[0];
+}
 inline float _mm512_reduce_max_ps(__m512 a) {
   float best = a.f[0];
   for (int i = 1; i < 16; ++i) best = a.f[i] > best ? a.f[i] : best;

@@ -139,11 +139,15 @@ inline void store_partial(Vec a, float* p, int64_t count) {
 
 // Sum and maximum of the lanes, always in the same order.
 inline float sum_lanes(Vec a) {
+#if defined(SUMI_AVX512)
+  return _mm512_reduce_add_ps(a.v);
+#else
   float lane[Vec::kWidth];
   a.store(lane);
   for (int width = Vec::kWidth / 2; width > 0; width /= 2)
     for (int i = 0; i < width; ++i) lane[i] += lane[i + width];
   return lane[0];
+#endif
 }
 inline float max_lanes(Vec a) {
 #if defined(SUMI_AVX512)
