@@ -29,13 +29,14 @@ struct Layouts {
         bias({s.out_channels}, Type::f32, Tag::a),
         y({s.batch, s.out_channels, s.out_height(), s.out_width()}, Type::f32, Tag::nhwc),
         f32_x(x.dims(), Type::f32, Tag::nhwc),
+        f32_weights(weights.dims(), Type::f32, Tag::any),
         narrow_y(y.dims(), type, Tag::nhwc),
         strides{s.stride, s.stride},
         before{s.pad_top, s.pad_left},
         after{s.pad_bottom, s.pad_right} {}
 
   memory::desc x, weights, plain_weights, given_weights, bias, y;
-  memory::desc f32_x, narrow_y;  // of gradients: results are f32, operands of the given type
+  memory::desc f32_x, f32_weights, narrow_y;  // of gradients: results are f32, operands of the given type
   memory::dims strides, before, after;
 };
 
@@ -86,12 +87,12 @@ BackwardDataDesc backward_data_desc(const Layouts& l) {
 BackwardWeightsDesc backward_weights_desc(const Layouts& l) {
   const ForwardDesc hint = forward_desc(l, false, {}, prop_kind::forward_training);
 #if DNNL_VERSION_MAJOR >= 3
-  return BackwardWeightsDesc(engine(), algorithm::convolution_direct, l.x, l.weights, l.y,
+  return BackwardWeightsDesc(engine(), algorithm::convolution_direct, l.x, l.f32_weights, l.narrow_y,
                              l.strides, l.before, l.after, hint);
 #else
   return BackwardWeightsDesc(
-      dnnl::convolution_backward_weights::desc(algorithm::convolution_direct, l.x, l.weights, l.y,
-                                               l.strides, l.before, l.after),
+      dnnl::convolution_backward_weights::desc(algorithm::convolution_direct, l.x, l.f32_weights,
+                                               l.narrow_y, l.strides, l.before, l.after),
       engine(), hint);
 #endif
 }
@@ -253,11 +254,18 @@ void convolve_backward_data(const Conv2d& s, ConvType type, const void* dy, cons
   });
 }
 
-void convolve_backward_weights(const Conv2d& s, const float* x, const float* dy, float* dweights) {
+ConvType weights_gradient_type(const Conv2d& s, ConvType type) {
+  constexpr int64_t kSafeWidth = 256;
+  return s.width <= kSafeWidth ? type : ConvType::f32;
+}
+
+void convolve_backward_weights(const Conv2d& s, ConvType type, const void* x, const void* dy, float* dweights) {
+  if (weights_gradient_type(s, type) != type)
+    fail("oneDNN: the bf16 gradient by the weights of rows of {} pixels is not safe", s.width);
   static Cache<BackwardWeights> cache;
   guarded("convolution's gradient by the weights", s, [&] {
-    const Layouts l(s, Type::f32);
-    const BackwardWeights backward = cache.get(key_of(s, 0), [&] {
+    const Layouts l(s, onednn_type(type));
+    const BackwardWeights backward = cache.get(key_of(s, flags_of(false, {}, type)), [&] {
       const BackwardWeightsDesc desc = backward_weights_desc(l);
       return BackwardWeights{desc, dnnl::convolution_backward_weights(desc)};
     });
@@ -266,7 +274,7 @@ void convolve_backward_weights(const Conv2d& s, const float* x, const float* dy,
     memory result = wanted == l.plain_weights ? plain : memory(wanted, engine());
     dnnl::stream stream(engine());
     backward.code.execute(stream, {{DNNL_ARG_SRC, wrap(l.x, x)},
-                                   {DNNL_ARG_DIFF_DST, wrap(l.y, dy)},
+                                   {DNNL_ARG_DIFF_DST, wrap(l.narrow_y, dy)},
                                    {DNNL_ARG_DIFF_WEIGHTS, result}});
     stream.wait();
     if (result != plain) reorder(result, plain);
@@ -278,6 +286,7 @@ bool convolves_bf16() {
     try {
       const Layouts l({.batch = 1, .height = 8, .width = 8, .in_channels = 16, .out_channels = 16}, Type::bf16);
       backward_data_desc(l);
+      backward_weights_desc(l);
       return true;
     } catch (const dnnl::error&) {
       return false;

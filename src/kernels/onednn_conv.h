@@ -72,8 +72,15 @@ void convolve(const Conv2d& shape, ConvType type, const void* x, const void* wei
 void convolve_backward_data(const Conv2d& shape, ConvType type, const void* dy, const void* weights,
                             float* dx);
 
-// dweights (plain). In f32 alone: oneDNN 2.6's product in bf16 with AMX ends in a damaged heap for a ControlNet at 512 x 512.
-void convolve_backward_weights(const Conv2d& shape, const float* x, const float* dy, float* dweights);
+// dweights (plain). `type` must be weights_gradient_type(shape, type).
+void convolve_backward_weights(const Conv2d& shape, ConvType type, const void* x, const void* dy,
+                               float* dweights);
+
+// The type that the gradient by the weights is computed in where `type` is wanted: f32 instead of bf16 for pictures
+// wider than 256. oneDNN 2.6.3's bf16 code for AMX (jit:avx512_core_amx_bf16), alone in a program and with each buffer
+// between inaccessible pages, reads the weights' gradient 3072 bytes before its beginning for 3x3 kernels of stride 1
+// on rows of 368 to 640 pixels, and does not end on rows of 768 and 1024; up to 352 it keeps within its buffers.
+ConvType weights_gradient_type(const Conv2d& shape, ConvType type);
 
 // Whether oneDNN has bf16 convolutions for this processor.
 bool convolves_bf16();

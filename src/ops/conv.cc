@@ -215,7 +215,9 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
              }
              if (kept.defined()) {
                dw = Tensor::empty(weight.shape());
-               onednn::convolve_backward_weights(p, as(operand(kept), DType::f32).f32(), as(dy, DType::f32).f32(),
+               const onednn::ConvType safe = onednn::weights_gradient_type(p, type);
+               const DType dtype = safe == onednn::ConvType::bf16 ? DType::bf16 : DType::f32;
+               onednn::convolve_backward_weights(p, safe, as(operand(kept), dtype).bytes(), as(dy, dtype).bytes(),
                                                  dw.f32());
              }
              if (needs_bias) {

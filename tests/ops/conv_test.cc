@@ -34,6 +34,9 @@ std::vector<Case> cases() {
       {"3x3 in lanes", {2, 6, 9, 64}, {128, 64, 3, 3}, Conv2dOptions::padded(1)},
       {"1x1 in lanes", {1, 5, 7, 128}, {64, 128, 1, 1}, {}},
       {"wide kernel", {1, 9, 9, 4}, {6, 4, 5, 5}, Conv2dOptions::padded(2)},
+      // oneDNN's bf16 code for AMX spoils memory at the first width and does not end at the second.
+      {"512 wide", {1, 8, 512, 16}, {16, 16, 3, 3}, Conv2dOptions::padded(1)},
+      {"768 wide", {1, 8, 768, 16}, {16, 16, 3, 3}, Conv2dOptions::padded(1)},
   };
 }
 
@@ -72,7 +75,7 @@ TEST(Conv2d, AgreesWithNaive) {
                                       dw.f32(), db.f32());
     tensor::backward(y, dy);
     expect_close(in.x.grad(), dx, 2e-5);
-    expect_close(in.weight.grad(), dw, 5e-5);
+    expect_close(in.weight.grad(), dw, c.x[2] < 500 ? 5e-5f : 4e-4f);  // sums of 6144 products in f32
     expect_close(in.bias.grad(), db, 5e-5);
   }
 }
