@@ -101,6 +101,56 @@ TEST_F(Tokens, CuttingKeepsEveryTargetAndAddsNone) {
   }
 }
 
+// Labels worked out by hand: a token at the edge of two pieces is the last target of the one and only read by the
+// other; pieces with nothing to learn are left out.
+TEST_F(Tokens, LabelsAtTheEdgesOfPiecesAndOfPackedDialogues) {
+  const TrainingText dialogue =
+      chat({{"user", "Q?"}, {"assistant", "OK"}},
+           "{% for m in messages %}{{ m.role[0] }}:{{ m.content }}</s>{% endfor %}"
+           "{% if add_generation_prompt %}a:{% endif %}");
+  const auto shown = [&](const Tensor& ids) {  // '$': the end of a turn, '.': nothing to learn
+    std::string out;
+    for (const int32_t id : std::span(ids.data<int32_t>(), static_cast<size_t>(ids.numel())))
+      out += id == ops::kIgnoreIndex ? "." : id == tokenizer_->eos_id ? "$" : tokenizer_->decode(std::span(&id, 1), false);
+    return out;
+  };
+  ASSERT_EQ(shown(join({&dialogue}).ids), "u:Q?$a:OK$");
+  EXPECT_EQ(shown(join({&dialogue}).targets), "......OK$.");
+  struct Pieces {
+    int64_t length;
+    std::vector<std::pair<std::string, std::string>> tokens_and_labels;
+  };
+  const std::vector<Pieces> cases = {
+      {10, {{"u:Q?$a:OK$", "......OK$."}}},
+      {9, {{"u:Q?$a:OK", "......OK."}, {"K$", "$."}}},         // the end of the turn in the next piece
+      {8, {{"u:Q?$a:O", "......O."}, {"OK$", "K$."}}},         // within the turn
+      {7, {{":OK$", "OK$."}}},                                 // right before the turn: nothing in the first
+      {6, {{"a:OK$", ".OK$."}}},                               // before the turn's beginning
+      {4, {{":OK$", "OK$."}}},
+      {3, {{":OK", "OK."}, {"K$", "$."}}},
+      {2, {{":O", "O."}, {"OK", "K."}, {"K$", "$."}}},
+  };
+  for (const auto& [length, expected] : cases) {
+    std::vector<std::pair<std::string, std::string>> found;
+    for (const TrainingText& piece : cut(dialogue, length)) {
+      const models::TextBatch batch = join({&piece});
+      found.emplace_back(shown(batch.ids), shown(batch.targets));
+    }
+    EXPECT_EQ(found, expected) << length;
+  }
+  // A dialogue cut in the middle, packed with a whole one: the last token of each predicts nothing.
+  std::vector<TrainingText> texts = cut(dialogue, 8);
+  texts.push_back(dialogue);
+  const auto groups = pack(texts, 11);
+  ASSERT_EQ(groups, (std::vector<std::vector<int64_t>>{{2}, {0, 1}}));
+  const models::TextBatch batch = join({&texts[2], &texts[0], &texts[1]});
+  EXPECT_EQ(shown(batch.ids), "u:Q?$a:OK$u:Q?$a:OOK$");
+  EXPECT_EQ(shown(batch.targets), "......OK$.......O.K$.");
+  EXPECT_EQ(batch.first_keys.data<int32_t>()[17], 10);
+  EXPECT_EQ(batch.first_keys.data<int32_t>()[18], 18);
+  EXPECT_EQ(batch.positions.data<int32_t>()[18], 0);
+}
+
 TEST(Pack, GroupsHoldEveryTextOnceAndFillUp) {
   std::vector<TrainingText> texts;
   for (const int64_t length : {5, 3, 9, 1, 7, 2, 10, 4})
