@@ -6,6 +6,7 @@
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "formats/atomic_file.h"
+#include "formats/image.h"
 #include "train/plot.h"
 #include "train/run_log.h"
 
@@ -20,8 +21,9 @@ struct Flags {
 };
 
 int run_plot(const Flags& flags, bool named) {
-  if (std::filesystem::path(flags.output).extension() != ".svg")
-    throw CLI::ValidationError("-o", "expected a name that ends in .svg, found " + flags.output);
+  const std::string kind = std::filesystem::path(flags.output).extension().string();
+  if (kind != ".svg" && kind != ".png")
+    throw CLI::ValidationError("-o", "expected a name that ends in .svg or .png, found " + flags.output);
   const auto log = train::read_run_log(flags.folder);
   std::vector<std::string> known;
   for (const auto& [name, points] : log) known.push_back(name);
@@ -33,7 +35,10 @@ int run_plot(const Flags& flags, bool named) {
     else if (named)
       fail("{}: the log has no {}; it has {}", flags.folder, name, fmt::join(known, ", "));
   }
-  formats::write_text_file(flags.output, train::curves_as_svg(flags.folder, "step", curves));
+  if (kind == ".svg")
+    formats::write_text_file(flags.output, train::curves_as_svg(flags.folder, "step", curves));
+  else
+    formats::write_image(flags.output, train::curves_as_image(flags.folder, "step", curves));
   return 0;
 }
 
@@ -43,7 +48,7 @@ void add_plot(CLI::App& app, Run& run) {
   auto flags = std::make_shared<Flags>();
   CLI::App* verb = app.add_subcommand("plot", "Draw the curves of a training run");
   verb->add_option("RUN", flags->folder, "Folder of the run")->required();
-  verb->add_option("-o,--output", flags->output, "The picture, an .svg file")
+  verb->add_option("-o,--output", flags->output, "The picture, an .svg or .png file")
       ->required()
       ->type_name("FILE");
   CLI::Option* values = verb->add_option("--values", flags->values,
@@ -56,7 +61,7 @@ void add_plot(CLI::App& app, Run& run) {
   verb->footer(
       "The same numbers are in RUN/log.jsonl, and in event files for `tensorboard --logdir RUN`.\n\n"
       "Examples:\n"
-      "  sumi plot run -o loss.svg\n"
+      "  sumi plot run -o loss.png\n"
       "  sumi plot run -o rate.svg --values learning_rate");
   verb->callback([=, &run] { run = [=] { return run_plot(*flags, values->count() > 0); }; });
 }

@@ -199,7 +199,7 @@ TEST_F(TrainPicture, TheWalkThroughOfControlNets) {
   for (const char* name : {"red.png", "blue.png"}) fs::copy(kData + "/" + name, at("photos/") + name);
   run_document("train-controlnet.md", folder_.path(), kTiny);
   EXPECT_TRUE(fs::exists(at("picture.png")));
-  EXPECT_TRUE(fs::exists(at("loss.svg")));
+  EXPECT_TRUE(fs::exists(at("loss.png")));
 }
 
 TEST_F(TrainPicture, TheWalkThroughOfLoraAndDreambooth) {

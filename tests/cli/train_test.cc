@@ -47,6 +47,8 @@ TEST_F(Train, LoraFromDataToChatAndMerge) {
   ASSERT_EQ(run("merge " + model_.path() + " " + run_folder + " -o " + (folder_ / "merged")).code, 0);
   EXPECT_EQ(run("chat " + (folder_ / "merged") + ask).out, with.out);
   ASSERT_EQ(run("plot " + run_folder + " -o " + (folder_ / "loss.svg")).code, 0);
+  ASSERT_EQ(run("plot " + run_folder + " -o " + (folder_ / "loss.png")).code, 0);
+  EXPECT_EQ(slurp(folder_ / "loss.png").substr(1, 3), "PNG");
   EXPECT_NE(slurp(folder_ / "loss.svg").find("eval_loss"), std::string::npos);
   const Outcome unknown = run("plot " + run_folder + " -o " + (folder_ / "x.svg") + " --values nope");
   EXPECT_EQ(unknown.code, 1);

@@ -81,7 +81,20 @@ TEST(Plot, DrawsEachCurveInsideTheFrame) {
   EXPECT_NE(svg.find("a &lt; b"), std::string::npos);
   EXPECT_NE(svg.find(">eval_loss</text>"), std::string::npos);
   EXPECT_NE(svg.find("points=\"70.0,40.0 780.0,430.0 \""), std::string::npos) << svg;
+  const formats::Image image = curves_as_image("t", "x", {{"loss", {{0, 3}, {10, 1}}}, {"eval_loss", {{5, 2}}}});
+  ASSERT_EQ(image.width, 1600);
+  ASSERT_EQ(image.height, 960);
+  const auto colour = [&](int x, int y) {
+    const uint8_t* p = image.row(y) + 3 * x;
+    return p[0] << 16 | p[1] << 8 | p[2];
+  };
+  for (const int share : {0, 1, 3, 4})  // of the first curve, in quarters
+    EXPECT_EQ(colour(140 + share * 1420 / 4, 80 + share * 780 / 4), 0x1f77b4) << share;
+  EXPECT_EQ(colour(140 + 1420 / 2, 80 + 780 / 2), 0xd62728);  // the second, over it
+  EXPECT_EQ(colour(300, 120), 0xffffff);
+  EXPECT_EQ(colour(144, 860), 0xdddddd);  // the lowest line of the grid
   EXPECT_THROW(curves_as_svg("t", "x", {{"empty", {}}}), Error);
+  EXPECT_THROW(curves_as_image("t", "x", {{"empty", {}}}), Error);
   const Curve mean = smoothed({"c", {{0, 1}, {1, 2}, {2, 6}}}, 1);
   EXPECT_EQ(mean.points[0].second, 1.5);
   EXPECT_EQ(mean.points[1].second, 3);
