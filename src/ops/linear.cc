@@ -50,7 +50,8 @@ void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor&
 
 Tensor sum_of_leaf(const Tensor& weight) {
   const auto& meta = weight.autograd();
-  return meta && meta->sequence == 0 ? meta->grad : Tensor();
+  const bool is_sum = meta && meta->sequence == 0 && meta->grad.defined() && meta->grad.dtype() == DType::f32;
+  return is_sum ? meta->grad : Tensor();
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Products products) {

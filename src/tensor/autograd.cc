@@ -57,10 +57,13 @@ void accumulate(Tensor& sum, Tensor grad) {
 }
 
 void accumulate_leaf(AutogradMeta& leaf, Tensor grad) {
-  if (!leaf.grad.defined())
-    leaf.grad = grad.sole_owner() ? std::move(grad) : grad.clone();
-  else
-    add_in_place(leaf.grad, grad);  // in place, as in PyTorch: handles of grad() see the sum
+  if (!leaf.grad.defined()) {
+    const bool as_it_is = leaf.grad_dtype == DType::f32 && grad.sole_owner();
+    leaf.grad = as_it_is ? std::move(grad) : grad.to(leaf.grad_dtype);
+    return;
+  }
+  if (leaf.grad.dtype() != DType::f32) leaf.grad = leaf.grad.to(DType::f32);
+  add_in_place(leaf.grad, grad);  // in place, as in PyTorch: handles of grad() see the sum
 }
 
 struct Pending {
@@ -162,6 +165,13 @@ void backward(const Tensor& output, const Tensor& grad_output) {
          grad_output.defined() ? shape_string(grad_output.shape()) : "(undefined)",
          shape_string(output.shape()));
   run_backward(output, grad_output, 0);
+}
+
+void keep_gradient_as(Tensor& leaf, DType dtype) {
+  if (!leaf.requires_grad() || leaf.autograd()->sequence != 0)
+    fail("keep_gradient_as: the tensor is no leaf with a gradient");
+  if (!is_float(dtype)) fail("keep_gradient_as: {} is no type of gradients", dtype_name(dtype));
+  leaf.autograd()->grad_dtype = dtype;
 }
 
 Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function,

@@ -34,6 +34,7 @@ struct AutogradMeta {
 
   bool requires_grad = false;
   Tensor grad;
+  DType grad_dtype = DType::f32;       // of a leaf, see keep_gradient_as()
   uint64_t sequence = 0;               // order of making
   const char* op = "";                 // for error messages
   std::vector<GradientTarget> inputs;  // empty for a leaf
@@ -77,6 +78,10 @@ void record(Tensor& output, const char* op, const std::vector<Tensor>& inputs,
 void backward(const Tensor& loss);
 // The same from a given d loss / d output (same shape as output).
 void backward(const Tensor& output, const Tensor& grad_output);
+
+// A leaf's gradient waits for its use in this type, f32, f16 or bf16, if one arrives alone; from the second that is
+// added on, the sum is f32. `leaf` must require a gradient.
+void keep_gradient_as(Tensor& leaf, DType dtype);
 
 // Gradient checkpointing: runs function(inputs) without recording; its backward runs it again with
 // recording on. function must be deterministic. Parameters (leaves) that function captures also

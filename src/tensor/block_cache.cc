@@ -95,9 +95,10 @@ class BlockCache {
     return keepers_ > 0;
   }
 
-  void keep(int more) {
+  void keep(int more, bool few) {
     const std::lock_guard lock(mutex_);
     keepers_ += more;
+    if (few) sparing_keepers_ += more;
     most_handed_out_ = handed_out_;
     if (keepers_ == 0) release_all();
   }
@@ -105,8 +106,9 @@ class BlockCache {
  private:
   // Gives the largest waiting blocks back until the rest is within the bound.
   void shrink() {
+    const size_t part = sparing_keepers_ > 0 ? 8 : 1;
     for (auto list = lists_.rbegin(); list != lists_.rend(); ++list)
-      while (!list->empty() && handed_out_ + cached_ > most_handed_out_ + most_handed_out_ / 2 + kMostCached) {
+      while (!list->empty() && handed_out_ + cached_ > most_handed_out_ + (most_handed_out_ / 2 + kMostCached) / part) {
         std::free(list->back());
         list->pop_back();
         cached_ -= class_bytes(static_cast<size_t>(lists_.rend() - list) - 1);
@@ -124,7 +126,7 @@ class BlockCache {
   std::mutex mutex_;
   std::array<std::vector<std::byte*>, kClasses> lists_;
   size_t cached_ = 0, handed_out_ = 0, most_handed_out_ = 0;
-  int keepers_ = 0;
+  int keepers_ = 0, sparing_keepers_ = 0;  // of all, those of Waiting::few
 };
 
 // Never destroyed: tensors in static variables may give blocks back after main().
@@ -142,8 +144,8 @@ std::shared_ptr<std::byte> allocate_block(size_t bytes) {
   return {cache().take(size, bytes), [size](std::byte* block) { cache().give_back(block, size); }};
 }
 
-KeepBlocks::KeepBlocks() { cache().keep(1); }
-KeepBlocks::~KeepBlocks() { cache().keep(-1); }
+KeepBlocks::KeepBlocks(Waiting waiting) : waiting_(waiting) { cache().keep(1, waiting_ == Waiting::few); }
+KeepBlocks::~KeepBlocks() { cache().keep(-1, waiting_ == Waiting::few); }
 
 size_t cached_block_bytes() { return cache().cached(); }
 void release_cached_blocks() { cache().release(); }

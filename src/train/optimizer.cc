@@ -3,6 +3,8 @@
 #include <cstring>
 
 #include "base/error.h"
+#include "base/threads.h"
+#include "kernels/elementwise.h"
 
 namespace sumi::train {
 namespace {
@@ -19,6 +21,13 @@ std::unique_ptr<UpdateRule> make_rule(const OptimizerOptions& options) {
   if (options.name == "adafactor") return make_adafactor();
   if (options.name == "lion") return make_lion(options);
   return make_sgd(options);
+}
+
+void scale(Tensor& x, float factor) {
+  float* values = x.f32();
+  base::parallel_for(x.numel(), 32768, [&](int64_t begin, int64_t end) {
+    kernels::elementwise_kernels().scale(values + begin, factor, values + begin, end - begin);
+  });
 }
 
 }  // namespace
@@ -45,12 +54,15 @@ Optimizer::Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& 
     states_.push_back(rule_->initial_state(parameter.value));
 }
 
-void Optimizer::step(double learning_rate) {
+void Optimizer::step(double learning_rate, double factor) {
   ++steps_;
   for (size_t i = 0; i < parameters_.size(); ++i) {
     Parameter& parameter = parameters_[i];
-    const Tensor gradient = parameter.value.grad();
+    Tensor gradient = parameter.value.grad();
     if (!gradient.defined()) continue;
+    parameter.value.set_grad({});
+    if (gradient.dtype() != DType::f32) gradient = gradient.to(DType::f32);
+    if (factor != 1) scale(gradient, static_cast<float>(factor));
     rule_->update(parameter.value, gradient, states_[i], learning_rate,
                   parameter.decays ? weight_decay_ : 0, steps_);
   }

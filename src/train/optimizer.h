@@ -51,8 +51,8 @@ class Optimizer {
   // The parameters' tensors are shared, not copied.
   Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& options);
 
-  // Changes every parameter that has a gradient.
-  void step(double learning_rate);
+  // Changes every parameter that has a gradient, whose gradient it takes times `factor` and gives up.
+  void step(double learning_rate, double factor = 1);
 
   int64_t steps() const { return steps_; }
   size_t state_bytes() const;

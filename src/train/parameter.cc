@@ -37,25 +37,16 @@ int64_t count_weights(const std::vector<Parameter>& parameters) {
 
 double gradient_norm(const std::vector<Parameter>& parameters) {
   double total = 0;
-  for (const Parameter& parameter : parameters)
-    if (const Tensor grad = parameter.value.grad(); grad.defined()) total += sum_of_squares(grad);
+  for (const Parameter& parameter : parameters) {
+    const Tensor grad = parameter.value.grad();
+    if (grad.defined()) total += sum_of_squares(grad.dtype() == DType::f32 ? grad : grad.to(DType::f32));
+  }
   return std::sqrt(total);
 }
 
-double clip_gradients(std::vector<Parameter>& parameters, double max_norm) {
-  const double norm = gradient_norm(parameters);
+double clip_factor(double norm, double max_norm) {
   const double factor = max_norm > 0 ? max_norm / (norm + 1e-6) : 1;
-  if (!(factor < 1)) return norm;
-  for (Parameter& parameter : parameters) {
-    Tensor grad = parameter.value.grad();
-    if (!grad.defined()) continue;
-    float* g = grad.f32();
-    base::parallel_for(grad.numel(), 32768, [&](int64_t begin, int64_t end) {
-      kernels::elementwise_kernels().scale(g + begin, static_cast<float>(factor), g + begin,
-                                           end - begin);
-    });
-  }
-  return norm;
+  return factor < 1 ? factor : 1;  // also of norms that are not finite
 }
 
 void clear_gradients(std::vector<Parameter>& parameters) {

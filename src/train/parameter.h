@@ -20,9 +20,9 @@ int64_t count_weights(const std::vector<Parameter>& parameters);
 // Norm of all gradients together. Parameters without a gradient count as zero.
 double gradient_norm(const std::vector<Parameter>& parameters);
 
-// Scales the gradients by max_norm / (norm + 1e-6) if their norm is larger, as
-// torch.nn.utils.clip_grad_norm_ does. Returns the norm before. max_norm 0: only measures.
-double clip_gradients(std::vector<Parameter>& parameters, double max_norm);
+// What gradients of this norm are multiplied by so that it is max_norm at most, as torch.nn.utils.clip_grad_norm_
+// does: max_norm / (norm + 1e-6), or 1. max_norm 0: no limit.
+double clip_factor(double norm, double max_norm);
 
 void clear_gradients(std::vector<Parameter>& parameters);
 

@@ -37,6 +37,9 @@ class PictureFeatures {
   // file was there.
   bool cache(const std::string& path, bool flips, bool texts,
              const std::function<void(double)>& progress);
+  // For dry runs, as if cache() had been called, in time and memory: from now on all pictures are the first one and,
+  // if `texts`, all prompts the empty one.
+  void stand_in(bool texts);
 
  private:
   models::LatentDistribution encode(size_t set, int64_t row, const Crop& crop);
@@ -46,6 +49,8 @@ class PictureFeatures {
   diffusion::PictureModel& model_;
   std::vector<PictureSet> sets_;
   int64_t size_;
+  models::LatentDistribution stand_in_;           // undefined: pictures are themselves
+  Tensor stand_in_text_;
   std::map<std::string, Tensor> texts_;           // computed so far, without a file
   std::unique_ptr<formats::SafetensorsFile> file_;
   std::map<std::string, size_t> prompts_;         // their numbers in the file

@@ -86,6 +86,8 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
     const bool there = features_->cache(o.run.folder + "/cache.safetensors", o.loss.random_flip,
                                         !o.nets.text_encoder, hooks.caching);
     if (there && hooks.cache_was_there) hooks.cache_was_there();
+  } else if (o.cache) {
+    features_->stand_in(!o.nets.text_encoder);
   }
 
   o.nets.seed = o.trainer.seed;
@@ -105,11 +107,14 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
   std::vector<Parameter> parameters = nets_->parameters();
   sizes_.trained_weights = count_weights(parameters);
   TrainerOptions& trainer = o.trainer;
+  trainer.save_memory = o.nets.checkpoint_blocks;
+  trainer.narrow_gradients = o.nets.products == ops::Products::bf16;
   trainer.schedule.total_steps =
       o.steps > 0 ? o.steps : steps_for_epochs(o.epochs, task_->size(), trainer);
   sizes_.steps = trainer.schedule.total_steps;
   sizes_.model_bytes = nets_->weight_bytes();
-  sizes_.gradient_bytes = static_cast<size_t>(sizes_.trained_weights) * sizeof(float);
+  sizes_.gradient_bytes = static_cast<size_t>(sizes_.trained_weights) *
+                          (trainer.narrow_gradients && trainer.accumulation == 1 ? sizeof(uint16_t) : sizeof(float));
   trainer_ = std::make_unique<Trainer>(*task_, std::move(parameters), trainer);
   sizes_.optimizer_bytes = trainer_->optimizer_bytes();
 }
@@ -209,7 +214,7 @@ nlohmann::json PictureTraining::identity() const {
 }
 
 void PictureTraining::write_result() {
-  check_disk_space(options_.run.folder, sizes_.gradient_bytes);
+  check_disk_space(options_.run.folder, static_cast<size_t>(sizes_.trained_weights) * sizeof(float));
   const AveragedWeights averaged(trainer_->ema());
   nets_->save(options_.run.folder, options_.save_dtype);
 }

@@ -101,9 +101,12 @@ Trainer::Trainer(Task& task, std::vector<Parameter> parameters, const TrainerOpt
       parameters_(std::move(parameters)),
       options_((check_trainer_options(options), options)),
       optimizer_(parameters_, options.optimizer),
-      order_(task.size(), options.seed) {
+      order_(task.size(), options.seed),
+      memory_of_steps_(options.save_memory ? tensor::KeepBlocks::Waiting::few : tensor::KeepBlocks::Waiting::many) {
   if (task.size() < 1) fail("there are no examples to train on");
   if (parameters_.empty()) fail("there are no weights to train");
+  if (options.narrow_gradients && options.accumulation == 1)
+    for (Parameter& parameter : parameters_) tensor::keep_gradient_as(parameter.value, DType::bf16);
   if (options.ema_decay > 0) ema_ = std::make_unique<Ema>(parameters_, options.ema_decay);
 }
 
@@ -136,15 +139,14 @@ StepReport Trainer::run_step() {
       tensor::backward(loss, Tensor::full({1}, static_cast<float>(share)));
     }
   }
-  report.gradient_norm = clip_gradients(parameters_, options_.max_grad_norm);
+  report.gradient_norm = gradient_norm(parameters_);
   if (!std::isfinite(report.loss) || !std::isfinite(report.gradient_norm)) {
     clear_gradients(parameters_);
     fail("step {}: the loss is {} and the gradient's norm {}; try a smaller learning rate",
          step_ + 1, report.loss, report.gradient_norm);
   }
   report.learning_rate = learning_rate_at(options_.schedule, step_);
-  optimizer_.step(report.learning_rate);
-  clear_gradients(parameters_);
+  optimizer_.step(report.learning_rate, clip_factor(report.gradient_norm, options_.max_grad_norm));
   if (ema_) ema_->update();
   report.step = ++step_;
   return report;

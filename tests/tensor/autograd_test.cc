@@ -66,6 +66,23 @@ TEST(Autograd, SecondBackwardAddsToTheGradient) {
   EXPECT_FALSE(x.grad().defined());
 }
 
+TEST(Autograd, AGradientThatComesAloneIsKeptInAnotherType) {
+  const float factor = 1 + 1.0f / 512;  // of bf16's numbers 1 is the nearest
+  Tensor x = leaf(2);
+  keep_gradient_as(x, DType::bf16);
+  backward(mul(x, Tensor::full({1}, factor)));
+  ASSERT_EQ(x.grad().dtype(), DType::bf16);
+  EXPECT_EQ(x.grad().to(DType::f32).f32()[0], 1);
+  backward(mul(x, Tensor::full({1}, factor)));
+  ASSERT_EQ(x.grad().dtype(), DType::f32);
+  EXPECT_EQ(x.grad().f32()[0], 1 + factor);
+  Tensor no_leaf = mul(x, x), no_gradient = Tensor::full({1}, 2);
+  EXPECT_EQ(error_of([&] { keep_gradient_as(no_leaf, DType::bf16); }),
+            "keep_gradient_as: the tensor is no leaf with a gradient");
+  EXPECT_EQ(error_of([&] { keep_gradient_as(no_gradient, DType::bf16); }),
+            "keep_gradient_as: the tensor is no leaf with a gradient");
+}
+
 TEST(Autograd, GradientsOfTwoLeavesDoNotShareMemory) {
   Tensor x = leaf(1), y = leaf(2);
   const Tensor seed = Tensor::full({1}, 1);

@@ -145,6 +145,15 @@ TEST(BlockCache, KeepsBlocksOfAllSizesWithinTheMostInUse) {
     EXPECT_EQ(cached_block_bytes(), 224 * mega);
   }
   EXPECT_EQ(cached_block_bytes(), 0u);
+  {
+    const KeepBlocks many, few(KeepBlocks::Waiting::few);
+    const size_t mega = size_t{1} << 20;
+    allocate_block(256 * mega);
+    const auto small = allocate_block(32 * mega);  // 288 = 256 + 256 / 16 + 16
+    EXPECT_EQ(cached_block_bytes(), 256 * mega);
+    const auto more = allocate_block(1 * mega);
+    EXPECT_EQ(cached_block_bytes(), 0u);
+  }
 }
 
 TEST(BlockCache, BlocksInUseDoNotOverlap) {

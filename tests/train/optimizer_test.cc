@@ -175,15 +175,40 @@ TEST(Gradients, AreClippedAsTorchDoes) {
   set_gradients(parameters, file, 0);
   const double norm = file.get("norm").f32()[0];
   EXPECT_NEAR(gradient_norm(parameters), norm, 1e-5 * norm);
-  EXPECT_NEAR(clip_gradients(parameters, 1), norm, 1e-5 * norm);
-  for (const Parameter& parameter : parameters)
-    expect_close(parameter.value.grad(), file.get("clipped." + parameter.name), 1e-6,
-                 parameter.name);
-  EXPECT_NEAR(gradient_norm(parameters), 1, 1e-5);
-  const Tensor before = parameters[0].value.grad().clone();
-  clip_gradients(parameters, 0);  // only measures
-  clip_gradients(parameters, 2);  // already shorter
-  expect_close(parameters[0].value.grad(), before, 0, "unchanged");
+  EXPECT_EQ(clip_factor(norm, 0), 1);         // no limit
+  EXPECT_EQ(clip_factor(norm, 2 * norm), 1);  // already shorter
+  // One step of gradient descent at rate 1 shows what the optimiser makes of the gradients.
+  OptimizerOptions descent = options_of("sgd");
+  descent.weight_decay = 0;
+  std::vector<Tensor> before;
+  for (const Parameter& parameter : parameters) before.push_back(parameter.value.clone());
+  Optimizer(parameters, descent).step(1, clip_factor(norm, 1));
+  for (size_t i = 0; i < parameters.size(); ++i) {
+    const Tensor clipped = file.get("clipped." + parameters[i].name);
+    Tensor expected = before[i];
+    for (int64_t e = 0; e < expected.numel(); ++e) expected.f32()[e] -= clipped.f32()[e];
+    expect_close(parameters[i].value, expected, 1e-6, parameters[i].name);
+    EXPECT_FALSE(parameters[i].value.grad().defined()) << "a gradient outlives its step";
+  }
+}
+
+TEST(Gradients, KeptInBf16GiveTheStepOfTheRoundedOnes) {
+  const formats::SafetensorsFile file = expected_file("optimizers.safetensors");
+  std::vector<Parameter> narrow = start(file), rounded = start(file);
+  Optimizer of_narrow(narrow, options_of("adamw")), of_rounded(rounded, options_of("adamw"));
+  for (int step = 0; step < 2; ++step) {
+    set_gradients(rounded, file, step);
+    for (size_t i = 0; i < narrow.size(); ++i) {
+      const Tensor bf16 = rounded[i].value.grad().to(DType::bf16);
+      rounded[i].value.set_grad(bf16.to(DType::f32));
+      narrow[i].value.autograd()->grad = bf16;
+    }
+    const double norm = gradient_norm(narrow);
+    EXPECT_EQ(norm, gradient_norm(rounded));
+    of_narrow.step(kRate, clip_factor(norm, 1));
+    of_rounded.step(kRate, clip_factor(norm, 1));
+    for (size_t i = 0; i < narrow.size(); ++i) expect_close(narrow[i].value, rounded[i].value, 0, narrow[i].name);
+  }
 }
 
 TEST(Ema, EqualsDiffusers) {
