@@ -54,6 +54,8 @@ int run_convert(const Flags& flags) {
                           flags.dtype));
   if (report.nfc_lost)
     write_out("GGUF has no normalizer: texts that are not NFC get other ids than in the folder\n");
+  if (report.bytes_ignored)
+    write_out("llama.cpp reads characters that the vocabulary lacks as unknown, not as bytes\n");
   if (report.ignored_window > 0)
     write_out(fmt::format("llama.cpp ignores this model's sliding window: beyond {} tokens it "
                           "answers otherwise\n",

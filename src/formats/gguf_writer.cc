@@ -99,6 +99,13 @@ void GgufWriter::set_float32s(const std::string& key, const std::vector<float>& 
   append_array(GgufType::f32, values);
 }
 
+void GgufWriter::set_bytes(const std::string& key, std::string_view bytes) {
+  begin_value(key, GgufType::array);
+  append(static_cast<uint32_t>(GgufType::u8));
+  append(uint64_t{bytes.size()});
+  metadata_ += bytes;
+}
+
 void GgufWriter::set(const std::string& key, const GgufValue& value) {
   const auto fits_i32 = [](int64_t x) { return x == static_cast<int32_t>(x); };
   const auto fits_f32 = [](double x) { return x == static_cast<double>(static_cast<float>(x)); };

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -24,8 +25,10 @@ class GgufWriter {
   void set_strings(const std::string& key, const std::vector<std::string>& values);
   void set_int32s(const std::string& key, const std::vector<int32_t>& values);
   void set_float32s(const std::string& key, const std::vector<float>& values);
+  void set_bytes(const std::string& key, std::string_view bytes);  // an array of u8
   // A value as a GgufFile holds it (integers as int64 or uint64, floats as float64), to copy
-  // metadata. Written in 32 bits where those hold it, as llama.cpp wants numbers.
+  // metadata. Written in 32 bits where those hold it, as llama.cpp wants numbers; what must stay
+  // bytes is copied by set_bytes.
   void set(const std::string& key, const GgufValue& value);
 
   // The tensor's bytes are read, or made, by write(). Throws Error on an empty or repeated name, a

@@ -253,6 +253,7 @@ std::unique_ptr<TokenModel> make_sentencepiece_model(const SentencePieceModel& m
     options.unknown = unknown;
     options.byte_fallback = model.byte_fallback;
     options.sentencepiece = true;
+    options.float_sums = !model.double_sums;
     options.searchable = std::move(searchable);
     options.user_defined = std::move(user_defined);
     std::vector<double> scores;

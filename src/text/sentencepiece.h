@@ -30,6 +30,7 @@ struct SentencePieceModel {
   bool escape_whitespaces = true;
   bool whitespace_as_suffix = false;
   bool byte_fallback = false;
+  bool double_sums = false;  // of a unigram model's scores; sentencepiece's are float
 };
 
 // Whether bytes look like such a file: its first field is a piece.

@@ -6,6 +6,7 @@
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer_gguf.h"
 #include "text/unicode.h"
+#include "text/unigram_export.h"
 
 namespace sumi::text {
 
@@ -21,6 +22,7 @@ constexpr const char* kProbe[] = {
     "日本語のテキスト、中文文本。한국어 текст ελληνικά עברית العربية ไทย",
     "naïve café Ünïcödé ½ ² 🙂👩‍👩‍👧 \xc2\xa0",
     kComposed,
+    "Thank you <extra_id_0> me to your party <extra_id_1> week.",  // T5's, special or not
     "CamelCaseWords snake_case_words UPPER lower123mixed456 7 89 000",
 };
 
@@ -133,16 +135,14 @@ void write_vocabulary(const Json& config, const Tokenizer& tokenizer, int64_t vo
   writer->set_int32s("tokenizer.ggml.token_type", kinds);
 }
 
-}  // namespace
-
-bool write_gguf_tokenizer(const std::string& folder, const Tokenizer& tokenizer,
-                          int64_t vocab_size, formats::GgufWriter* writer) {
-  const std::string where = folder + "/tokenizer.json";
+// True if NFC is lost.
+bool write_bpe(const std::string& where, const Tokenizer& tokenizer, int64_t vocab_size,
+               formats::GgufWriter* writer) {
   const Json config = formats::read_json_file(where);
   const Json& model = require_field(config, "model", where);
   const std::string type = optional_string(model, "type", "BPE", where);
   if (type != "BPE")
-    fail("{}: model: converting {} to GGUF is not known, only BPE", where, type);
+    fail("{}: model: converting {} to GGUF is not known, only BPE and Unigram", where, type);
   const bool sentence_piece = optional_bool(model, "byte_fallback", false, where);
   writer->set_string("tokenizer.ggml.model", sentence_piece ? "llama" : "gpt2");
   writer->set_string("tokenizer.ggml.pre",
@@ -156,19 +156,42 @@ bool write_gguf_tokenizer(const std::string& folder, const Tokenizer& tokenizer,
   } else {
     write_merges(model, where, writer);
   }
+  return is_nfc(config);
+}
+
+}  // namespace
+
+GgufTokenizerLoss write_gguf_tokenizer(const std::string& folder, const Tokenizer& tokenizer,
+                                       int64_t vocab_size, formats::GgufWriter* writer) {
+  GgufTokenizerLoss loss;
+  const std::vector<int32_t> plain = tokenizer.encode("x", {.add_special = false}),
+                             whole = tokenizer.encode("x");
+  const bool adds_end = whole.size() > plain.size() && whole.back() != plain.back();
+  std::optional<int32_t> unknown = tokenizer.unk_id, end = tokenizer.eos_id;
+  if (const auto unigram = folder_unigram(folder, tokenizer)) {
+    write_gguf_unigram(*unigram, vocab_size, folder, writer);
+    loss.bytes = unigram->byte_fallback;
+    // Readers take T5's ids for those that a file leaves out.
+    for (size_t id = 0; id < unigram->pieces.size(); ++id)
+      if (unigram->pieces[id].type == SentencePieceModel::Type::unknown)
+        unknown = static_cast<int32_t>(id);
+    if (!end && adds_end) end = whole.back();
+  } else {
+    loss.nfc = write_bpe(folder + "/tokenizer.json", tokenizer, vocab_size, writer);
+  }
   const std::pair<const char*, std::optional<int32_t>> ids[] = {{"bos", tokenizer.bos_id},
-                                                                {"eos", tokenizer.eos_id},
-                                                                {"unknown", tokenizer.unk_id},
+                                                                {"eos", end},
+                                                                {"unknown", unknown},
                                                                 {"padding", tokenizer.pad_id}};
   for (const auto& [name, id] : ids)
     if (id)
       writer->set_uint32(fmt::format("tokenizer.ggml.{}_token_id", name),
                          static_cast<uint32_t>(*id));
   writer->set_bool("tokenizer.ggml.add_bos_token", tokenizer.adds_bos);
-  writer->set_bool("tokenizer.ggml.add_eos_token", false);
+  writer->set_bool("tokenizer.ggml.add_eos_token", adds_end && end && whole.back() == *end);
   if (!tokenizer.chat_template.empty())
     writer->set_string("tokenizer.chat_template", tokenizer.chat_template);
-  return is_nfc(config);
+  return loss;
 }
 
 void check_same_tokenizer(const Tokenizer& expected, const Tokenizer& found,

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "text/gguf_pre.h"
+#include "text/sentencepiece.h"
 #include "text/spm.h"
 #include "text/unicode.h"
 
@@ -68,6 +69,48 @@ MergeTable read_merges(const formats::GgufFile& file, const TokenTable& table) {
   return merges;
 }
 
+// One for each token; zeros if the file has none.
+std::vector<float> read_scores(const formats::GgufFile& file, int64_t tokens) {
+  std::vector<float> scores(static_cast<size_t>(tokens), 0.0f);
+  if (!file.has_key(key("scores"))) return scores;
+  const auto values = file.get_floats(key("scores"));
+  if (values.size() < scores.size()) {
+    fail("{}: tokenizer.ggml.scores: expected {} values, found {}", file.describe(),
+         scores.size(), values.size());
+  }
+  for (size_t i = 0; i < scores.size(); ++i) {
+    if (std::isnan(values[i]))
+      fail("{}: tokenizer.ggml.scores: value {} is not a number", file.describe(), i);
+    scores[i] = static_cast<float>(values[i]);
+  }
+  return scores;
+}
+
+// T5's vocabulary as SentencePiece's file would have it.
+SentencePieceModel read_unigram(const formats::GgufFile& file, const TokenTable& table,
+                                const std::vector<TokenKind>& kinds, int32_t unknown) {
+  if (!file.has_key(key("scores"))) fail("{}: no tokenizer.ggml.scores", file.describe());
+  SentencePieceModel model;
+  const std::vector<float> scores = read_scores(file, table.size());
+  size_t bytes = 0;
+  for (size_t id = 0; id < scores.size(); ++id) {
+    if (!std::isfinite(scores[id]))
+      fail("{}: tokenizer.ggml.scores: value {} is infinite", file.describe(), id);
+    auto type = static_cast<SentencePieceModel::Type>(kinds[id]);
+    if (kinds[id] == TokenKind::undefined) type = SentencePieceModel::Type::unused;
+    if (static_cast<int32_t>(id) == unknown) type = SentencePieceModel::Type::unknown;
+    bytes += kinds[id] == TokenKind::byte ? 1 : 0;
+    model.pieces.push_back({table.text(static_cast<int32_t>(id)), scores[id], type});
+  }
+  model.charsmap = read_charsmap(file);
+  model.add_dummy_prefix = file.get_bool(key("add_space_prefix"), false);
+  model.remove_extra_whitespaces = file.get_bool(key("remove_extra_whitespaces"), false);
+  // Only a vocabulary that was trained for it has bytes. llama.cpp leaves them out.
+  model.byte_fallback = bytes == 256;
+  model.double_sums = true;
+  return model;
+}
+
 bool contains_any(std::string text, std::initializer_list<const char*> parts) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
@@ -103,34 +146,41 @@ bool is_c_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 }  // namespace
 
+std::string read_charsmap(const formats::GgufFile& file) {
+  const std::string name = key("precompiled_charsmap");
+  std::string bytes;
+  if (!file.has_key(name)) return bytes;
+  for (const int64_t value : file.get_ints(name)) {
+    if (value < -128 || value > 255) {
+      fail("{}: {}: expected bytes, found {}", file.describe(), name, value);
+    }
+    bytes += static_cast<char>(value);
+  }
+  return bytes;
+}
+
 GgufTokenizer::GgufTokenizer(const formats::GgufFile& file) : name_(file.describe()) {
   const std::string& model = file.get_string(key("model"));
-  const bool spm = model == "llama";
-  if (!spm && model != "gpt2" && model != "gemma4") {
+  const bool spm = model == "llama", unigram = model == "t5";
+  if (!spm && !unigram && model != "gpt2" && model != "gemma4") {
     fail("{}: tokenizer.ggml.model: unknown tokenizer {}", name_, model);
   }
   TokenTable table = read_tokens(file);
   read_kinds(file, table.size());
+  read_special_ids(file, table, spm ? SpecialIds{1, 2, 0, -1}
+                                    : unigram ? SpecialIds{-1, 1, 2, 0} : SpecialIds{});
   if (spm) {
-    std::vector<float> scores(kinds_.size(), 0.0f);
-    if (file.has_key(key("scores"))) {
-      const auto values = file.get_floats(key("scores"));
-      if (values.size() < scores.size()) {
-        fail("{}: tokenizer.ggml.scores: expected {} values, found {}", name_, scores.size(),
-             values.size());
-      }
-      for (size_t i = 0; i < scores.size(); ++i) {
-        if (std::isnan(values[i]))
-          fail("{}: tokenizer.ggml.scores: value {} is not a number", name_, i);
-        scores[i] = static_cast<float>(values[i]);
-      }
-    }
-    const int64_t unknown = file.get_int(key("unknown_token_id"), 0);
+    std::vector<float> scores = read_scores(file, table.size());
     SpmOptions options;
-    options.unknown = table.has(unknown) ? static_cast<int32_t>(unknown) : -1;
+    options.unknown = unk_id.value_or(-1);
     model_ = std::make_unique<Spm>(std::move(table), std::move(scores), std::move(options), name_);
     escape_spaces_ = true;
     adds_bos = true;
+  } else if (unigram) {
+    const SentencePieceModel pieces = read_unigram(file, table, kinds_, unk_id.value_or(-1));
+    model_ = make_sentencepiece_model(pieces, name_);
+    pre_tokenizer_ = make_sentencepiece_cleaner(pieces, true, name_);
+    cleans_ = escape_spaces_ = adds_eos_ = true;
   } else {
     MergeTable merges = read_merges(file, table);
     BpeOptions options;
@@ -150,9 +200,8 @@ GgufTokenizer::GgufTokenizer(const formats::GgufFile& file) : name_(file.describ
     model_ = std::make_unique<Bpe>(std::move(table), std::move(merges), options, name_);
   }
   add_space_prefix_ = file.get_bool(key("add_space_prefix"), spm);
-  read_special_ids(file, spm);
   adds_bos = file.get_bool(key("add_bos_token"), adds_bos) || model == "gemma4";
-  adds_eos_ = file.get_bool(key("add_eos_token"), false);
+  adds_eos_ = file.get_bool(key("add_eos_token"), adds_eos_);
   if (adds_bos && !bos_id) fail("{}: add_bos_token is set but there is no BOS token", name_);
   if (adds_eos_ && !eos_id) fail("{}: add_eos_token is set but there is no EOS token", name_);
   find_end_ids(file);
@@ -174,20 +223,20 @@ void GgufTokenizer::read_kinds(const formats::GgufFile& file, int64_t tokens) {
   }
 }
 
-void GgufTokenizer::read_special_ids(const formats::GgufFile& file, bool spm) {
-  // What the file leaves out has the value LLaMA's vocabulary gives it.
+void GgufTokenizer::read_special_ids(const formats::GgufFile& file, const TokenTable& table,
+                                     const SpecialIds& missing_ids) {
   const auto read = [&](const char* name, int64_t missing) -> std::optional<int32_t> {
     const int64_t id = file.get_int(key(name), missing);
-    if (table().has(id)) return static_cast<int32_t>(id);
+    if (table.has(id)) return static_cast<int32_t>(id);
     if (file.has_key(key(name))) {
-      fail("{}: {}{}: {} is not in the vocabulary of {}", name_, kPrefix, name, id, vocab_size());
+      fail("{}: {}{}: {} is not in the vocabulary of {}", name_, kPrefix, name, id, table.size());
     }
     return std::nullopt;
   };
-  bos_id = read("bos_token_id", spm ? 1 : -1);
-  eos_id = read("eos_token_id", spm ? 2 : -1);
-  unk_id = read("unknown_token_id", spm ? 0 : -1);
-  pad_id = read("padding_token_id", -1);
+  bos_id = read("bos_token_id", missing_ids.bos);
+  eos_id = read("eos_token_id", missing_ids.eos);
+  unk_id = read("unknown_token_id", missing_ids.unknown);
+  pad_id = read("padding_token_id", missing_ids.padding);
 }
 
 void GgufTokenizer::find_end_ids(const formats::GgufFile& file) {
@@ -307,7 +356,7 @@ std::vector<int32_t> GgufTokenizer::encode(std::string_view input,
       continue;
     }
     std::string part = text.substr(fragment.begin, fragment.end - fragment.begin);
-    if (!byte_symbols_) {
+    if (!byte_symbols_ && !cleans_) {
       if (add_space_prefix_ && after_token) part.insert(0, " ");
       replace_all(&part, " ", "▁");
     }
@@ -320,7 +369,7 @@ std::vector<int32_t> GgufTokenizer::encode(std::string_view input,
         std::string symbols;
         for (const char c : piece.text) symbols += byte_symbol(static_cast<uint8_t>(c));
         piece.text = std::move(symbols);
-      } else if (pre_tokenizer_ && piece.text.find_first_not_of('\n') == std::string::npos) {
+      } else if (pre_tokenizer_ && !cleans_ && piece.text.find_first_not_of('\n') == std::string::npos) {
         // Gemma 4: a run of newlines that is a token is that token.
         if (const int32_t id = table().find(piece.text); id >= 0) {
           ids.push_back(id);

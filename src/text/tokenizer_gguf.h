@@ -22,6 +22,9 @@ enum class TokenKind : uint8_t {
   byte = 6
 };
 
+// The bytes of tokenizer.ggml.precompiled_charsmap (text/charsmap.h), empty if the file has none.
+std::string read_charsmap(const formats::GgufFile& file);
+
 class GgufTokenizer : public Tokenizer {
  public:
   explicit GgufTokenizer(const formats::GgufFile& file);
@@ -43,7 +46,12 @@ class GgufTokenizer : public Tokenizer {
   };
   const TokenTable& table() const { return model_->table(); }
   void read_kinds(const formats::GgufFile& file, int64_t tokens);
-  void read_special_ids(const formats::GgufFile& file, bool spm);
+  // What counts where the file leaves one out; -1: none.
+  struct SpecialIds {
+    int64_t bos = -1, eos = -1, unknown = -1, padding = -1;
+  };
+  void read_special_ids(const formats::GgufFile& file, const TokenTable& table,
+                        const SpecialIds& missing_ids);
   void find_end_ids(const formats::GgufFile& file);
   void find_partition_tokens(const formats::GgufFile& file);
   std::vector<Fragment> partition(std::string_view text, const EncodeOptions& options) const;
@@ -57,6 +65,7 @@ class GgufTokenizer : public Tokenizer {
   std::vector<int32_t> partition_ids_;           // tokens looked for in the text, longest first
   bool byte_symbols_ = false;                    // tokens are spelled in GPT-2's byte alphabet
   bool escape_spaces_ = false;                   // a space is spelled ▁
+  bool cleans_ = false;                          // the pre-tokenizer spells it so
   bool add_space_prefix_ = false;
   bool adds_eos_ = false;
 };

@@ -58,7 +58,7 @@ void Unigram::encode(std::string_view piece, std::vector<int32_t>* ids) const {
   const auto offer = [&](size_t begin, size_t length, int32_t id, double score) {
     Node& node = nodes[begin + length];
     if (node.reached && !(score > node.score)) return;  // the first of equals stays
-    node = {options_.sentencepiece ? static_cast<float>(score) : score, begin, id, true};
+    node = {options_.float_sums ? static_cast<float>(score) : score, begin, id, true};
   };
   for (size_t begin = 0; begin < piece.size();) {
     const size_t character = std::min(utf8_length(piece[begin]), piece.size() - begin);
@@ -76,7 +76,7 @@ void Unigram::encode(std::string_view piece, std::vector<int32_t>* ids) const {
     });
     if (!covered) {
       const double score = unknown_score_ + before;
-      offer(begin, character, -1, options_.sentencepiece ? static_cast<float>(score) : score);
+      offer(begin, character, -1, options_.float_sums ? static_cast<float>(score) : score);
     }
     begin += character;
   }

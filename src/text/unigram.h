@@ -14,9 +14,10 @@ namespace sumi::text {
 struct UnigramOptions {
   int32_t unknown = -1;        // for characters that no token covers; -1: they are an error
   bool byte_fallback = false;  // they become their bytes instead, tokens <0x00> … <0xFF>
-  // Of sentencepiece, where it differs from Hugging Face tokenizers: sums are float, only
-  // `searchable` tokens are found in text, and user-defined ones beat all others.
+  // Of sentencepiece, where it differs from Hugging Face tokenizers: only `searchable` tokens are
+  // found in text, and user-defined ones beat all others.
   bool sentencepiece = false;
+  bool float_sums = false;  // sentencepiece's, too; llama.cpp's are double
   std::vector<bool> searchable, user_defined;  // by id
 };
 

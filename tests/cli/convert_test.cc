@@ -33,6 +33,29 @@ TEST(CliConvert, AGgufFileAnswersAsItsFolder) {
             16);
 }
 
+TEST(CliConvert, T5AnswersAsItsFolder) {
+  const std::string source = std::string(SUMI_TEST_DATA) + "/t5/t5_128";
+  const Folder parent;
+  const std::string out = parent / "m.gguf", small = parent / "q8.gguf";
+  const Outcome outcome = run("convert " + source + " " + out + " --dtype f32");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  ASSERT_EQ(run("convert " + out + " " + small + " --dtype q8_0").code, 0);
+  const std::string text = " 'The <extra_id_0> café of  worlds' --json";
+  const std::string more = " --prompt 'the lazy dog' --temperature 0 --max-tokens 24 --json";
+  const nlohmann::json folder = run("generate " + source + more + " --ignore-eos").json();
+  const nlohmann::json file = run("generate " + out + more + " --ignore-eos --dtype f32").json();
+  EXPECT_EQ(file["prompt_ids"], folder["prompt_ids"]);
+  for (const std::string& one : {out, small}) {
+    EXPECT_EQ(run("tokenize " + one + text).json(), run("tokenize " + source + text).json());
+    EXPECT_EQ(run("inspect " + one + " --json").json()["supported"], true);
+    EXPECT_EQ(run("generate " + one + more).code, 0);
+  }
+  EXPECT_EQ(run("generate " + source + more + " --ignore-eos --dtype f32").json()["ids"],
+            file["ids"]);
+  EXPECT_EQ(run("convert " + out + " " + (parent / "folder")).code, 1);
+  EXPECT_FALSE(std::filesystem::exists(parent / "folder"));
+}
+
 TEST(CliConvert, ASafetensorsFolderIsWhole) {
   const ModelFolder model;
   const Folder parent;

@@ -59,6 +59,23 @@ TEST(GgufWriter, RoundTrip) {
   EXPECT_EQ(file.get("f").to_vector(), f32.to_vector());
 }
 
+// Readers of T5's table of replacements take it as it lies in the file.
+TEST(GgufWriter, BytesStayBytes) {
+  const TemporaryFolder folder;
+  GgufWriter writer;
+  writer.set_bytes("bytes", std::string_view("\x00\x7f\x80\xff", 4));
+  writer.write(folder.file("b.gguf"));
+  const GgufFile file(folder.file("b.gguf"));
+  EXPECT_EQ(file.get_ints("bytes"), (std::vector<int64_t>{0, 127, 128, 255}));
+  std::ifstream stream(folder.file("b.gguf"), std::ios::binary);
+  const std::string all((std::istreambuf_iterator<char>(stream)), {});
+  const size_t key = all.find("bytes");
+  ASSERT_NE(key, std::string::npos);
+  EXPECT_EQ(all[key + 5], 9) << "an array";
+  EXPECT_EQ(all[key + 9], 0) << "of u8";
+  EXPECT_EQ(all.substr(key + 21, 4), std::string("\x00\x7f\x80\xff", 4));
+}
+
 TEST(GgufWriter, CopiesMetadataOfAnotherFile) {
   const TemporaryFolder folder;
   const GgufFile source(std::string(SUMI_TEST_DATA) + "/formats/types.gguf");

@@ -83,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(Llamacpp, RealVocab,
                            return name;
                          });
 
-TEST(RealVocabKinds, WordPieceAndUnigramAreRefusedByName) {
+TEST(RealVocabKinds, WordPieceIsRefusedByName) {
   const char* folder = std::getenv("SUMI_VOCAB_DIR");
   if (!folder || !*folder) GTEST_SKIP() << "SUMI_VOCAB_DIR is not set (see tools/fetch_vocabs)";
   const formats::GgufFile file((fs::path(folder) / "ggml-vocab-bert-bge.gguf").string());

@@ -6,9 +6,12 @@ One folder per case (config.json, model.safetensors) and expected.safetensors:
   greedy_ids [24] i32                               what greedy decoding writes
   loss [1] f32 and grad.<parameter>                 (some cases) mean cross entropy of predicting each next target id
 Encoder-only cases have source_ids and encoded alone. Float32, eager attention, random and large weights.
+The cases whose names end in _128 have the distances of all published models, the only ones that GGUF can express: t5_gguf.py makes
+files of them. Two have a tokenizer, that of tests/data/tokenizers/folders/t5.
 Usage: python tools/reference/t5.py [case ...]
 """
 import json
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -17,8 +20,10 @@ import torch
 import transformers
 from safetensors.torch import save_file
 
-OUT = Path(__file__).resolve().parents[2] / "tests" / "data" / "t5"
+DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
+OUT = DATA / "t5"
 VOCAB = 131
+PUBLISHED = dict(relative_attention_num_buckets=32, relative_attention_max_distance=128)
 
 
 def config(**changes):
@@ -41,6 +46,15 @@ CASES = {
     "umt5": (config(architectures=["UMT5ForConditionalGeneration"], model_type="umt5", feed_forward_proj="gated-silu"),
              dict(dtype=torch.bfloat16)),
     "t5_encoder": (config(architectures=["T5EncoderModel"]), dict(encoder=True, dtype=torch.bfloat16)),
+    "t5_128": (config(**PUBLISHED, d_kv=12, vocab_size=352), dict(dtype=torch.bfloat16, length=150, tokenizer="spiece.model")),
+    "t5_gated_128": (config(**PUBLISHED, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_decoder_layers=2,
+                            num_heads=3, d_ff=40, num_layers=3, decoder_start_token_id=5, vocab_size=352),
+                     dict(separate_head=True, tokenizer="tokenizer.json")),
+    "umt5_128": (config(**PUBLISHED, architectures=["UMT5ForConditionalGeneration"], model_type="umt5",
+                        feed_forward_proj="gated-gelu", tie_word_embeddings=False),
+                 dict(dtype=torch.bfloat16, length=150, separate_head=True)),
+    "t5_encoder_128": (config(**PUBLISHED, architectures=["T5EncoderModel"]),
+                       dict(encoder=True, dtype=torch.bfloat16, length=150)),
 }
 
 
@@ -71,7 +85,7 @@ def write_case(name):
     model = (kind(read) if encoder else kind.from_config(read, attn_implementation="eager")).float().eval()
     dtype = options.get("dtype", torch.float32)
     if options.get("separate_head"):
-        model.lm_head.weight = torch.nn.Parameter(torch.empty(VOCAB, settings["d_model"]))
+        model.lm_head.weight = torch.nn.Parameter(torch.empty(settings["vocab_size"], settings["d_model"]))
         model.config.scale_decoder_outputs = False
     randomize(model, dtype)
     tensors = {n: p.detach().to(dtype).contiguous() for n, p in model.named_parameters() if "embed_tokens" not in n}
@@ -79,13 +93,19 @@ def write_case(name):
         tensors.pop("lm_head.weight", None)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
 
-    source = torch.randint(2, VOCAB, (1, 45))
+    vocabulary = DATA / "tokenizers/folders/t5"
+    if options.get("tokenizer") == "spiece.model":
+        shutil.copy(vocabulary / "spiece.model", folder)
+    elif options.get("tokenizer"):  # as transformers converts it
+        transformers.AutoTokenizer.from_pretrained(vocabulary).save_pretrained(folder)
+    vocab = settings["vocab_size"]
+    source = torch.randint(2, vocab, (1, options.get("length", 45)))
     expected = {"source_ids": source[0].int()}
     with torch.no_grad():
         encoded = model.get_encoder()(source).last_hidden_state
         expected["encoded"] = encoded[0].contiguous()
         if not encoder:
-            target = torch.cat([torch.zeros(1, 1, dtype=torch.long), torch.randint(2, VOCAB, (1, 33))], dim=1)
+            target = torch.cat([torch.full((1, 1), settings["decoder_start_token_id"]), torch.randint(2, vocab, (1, 33))], dim=1)
             expected["target_ids"] = target[0].int()
             expected["logits"] = model(source, decoder_input_ids=target).logits[0].contiguous()
             # Without an id that ends the text.

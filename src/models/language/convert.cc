@@ -8,7 +8,10 @@
 #include "models/language/decoder.h"
 #include "models/language/family.h"
 #include "models/language/gguf_metadata.h"
+#include "models/language/gguf_output.h"
 #include "models/language/output.h"
+#include "models/language/t5/t5_convert.h"
+#include "models/language/t5/t5_spec.h"
 #include "models/language/tensor_moves.h"
 #include "nn/float_rows.h"
 #include "text/tokenizer_export.h"
@@ -27,13 +30,8 @@ void add_tensors(const std::vector<TensorMove>& moves, const DecoderSpec& spec,
   for (const TensorMove& move : moves) {
     // llama.cpp wants vectors and positions in f32.
     DType dtype = DType::f32;
-    if (move.shape().size() == 2 && move.slot() != Slot::position_embedding) {
-      dtype = options.dtype.value_or(move.stored());
-      if (move.shape()[1] % dtype_block_size(dtype) != 0) {
-        dtype = DType::f16;
-        ++report->kept;
-      }
-    }
+    if (move.shape().size() == 2 && move.slot() != Slot::position_embedding)
+      dtype = matrix_dtype(move.shape(), move.stored(), options, report);
     ++report->tensors;
     const float offset = is_norm(move.slot()) ? spec.norm_offset : 0;  // GGUF's norms include it
     const bool unit_rows = move.slot() == Slot::head && spec.unit_head_rows;
@@ -65,10 +63,9 @@ std::string gguf_architecture(const Family& family, const std::string& folder) {
   return family.gguf_architectures[0];
 }
 
-// Opens what was written and compares.
-void check_written(const std::string& path, const std::string& folder, const DecoderSpec& spec,
-                   const text::Tokenizer* tokenizer, bool nfc_lost) {
-  const formats::GgufFile file(path);
+// Compares what was written.
+void check_written(const formats::GgufFile& file, const std::string& folder,
+                   const DecoderSpec& spec, const text::Tokenizer* tokenizer, bool nfc_lost) {
   const Family& reader = family_for(file);
   const DecoderSpec read = reader.from_gguf(file);
   DecoderSpec expected = spec;
@@ -88,6 +85,7 @@ ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
   check_target(out, options.overwrite);
   const Config config = Config::read(folder + "/config.json");
   check_runnable(config);
+  if (is_t5(config)) return convert_t5_to_gguf(config, folder, out, options);
   const Family& family = family_for(config);
   const std::string architecture = gguf_architecture(family, folder);
   const DecoderSpec spec = family.from_config(config);
@@ -96,32 +94,23 @@ ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
   Decoder::check_names(spec, family.weights, *source, false);
 
   formats::GgufWriter writer;
-  writer.set_string("general.architecture", architecture);
-  writer.set_string("general.name", fs::path(folder).lexically_normal().filename().string());
-  writer.set_uint32("general.quantization_version", 2);
+  begin_gguf(architecture, folder, &writer);
   DecoderSpec written = spec;
   written.intermediate_size *= family.gguf_mlp_widths;
   written.max_positions /= family.gguf_stretch;
   write_gguf_metadata(written, architecture, folder, &writer);
-  std::unique_ptr<text::Tokenizer> tokenizer;
   ConvertReport report;
-  if (formats::file_exists(folder + "/tokenizer.json")) {
-    tokenizer = text::open_tokenizer(folder);
-    report.nfc_lost = text::write_gguf_tokenizer(folder, *tokenizer, spec.vocab_size, &writer);
-  } else {
-    writer.set_string("tokenizer.ggml.model", "none");
-  }
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  if (formats::file_exists(folder + "/tokenizer.json")) tokenizer = text::open_tokenizer(folder);
+  write_tokenizer(folder, tokenizer.get(), spec.vocab_size, &writer, &report);
   const WeightNames names(family.weights, spec, *source, false);
   const std::vector<TensorMove> moves =
       tensor_moves(names, spec, *source, false, family.weights);
   add_tensors(moves, spec, *source, options, &writer, &report);
-  check_room(out, writer.tensor_bytes());
-  Unfinished unfinished(out + ".unfinished");
-  writer.write(unfinished.path());
-  check_written(unfinished.path(), folder, spec, tokenizer.get(), report.nfc_lost);
-  report.bytes = fs::file_size(unfinished.path());
   if (!family.gguf_windows) report.ignored_window = smallest_window(spec);
-  unfinished.rename_to(out);
+  write_gguf(writer, out, &report, [&](const formats::GgufFile& file) {
+    check_written(file, folder, spec, tokenizer.get(), report.nfc_lost);
+  });
   return report;
 }
 

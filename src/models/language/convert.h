@@ -25,6 +25,8 @@ struct ConvertReport {
   // architecture (Mistral's, Phi-3's, StarCoder2's): beyond it, it answers otherwise. 0: none.
   int64_t ignored_window = 0;
   bool nfc_lost = false;  // the vocabulary normalizes texts, which GGUF has no place for
+  // A unigram vocabulary spells characters that it lacks as bytes: llama.cpp has <unk> for them.
+  bool bytes_ignored = false;
 };
 
 // A Hugging Face folder -> a GGUF file as llama.cpp reads it. Tensors are read, arranged and written one by one, under a temporary

@@ -10,9 +10,11 @@
 #include "models/language/gguf_metadata.h"
 #include "models/language/hf_config.h"
 #include "models/language/output.h"
+#include "models/language/t5/t5_gguf.h"
 #include "models/language/tensor_moves.h"
 #include "text/tokenizer_export.h"
 #include "text/tokenizer_files.h"
+#include "text/tokenizer_gguf.h"
 
 namespace sumi::models {
 
@@ -28,6 +30,7 @@ bool is_own_key(const std::string& key) {
 
 bool is_matrix(const formats::TensorInfo& info) {
   return info.shape.size() > 1 && info.name != "position_embd.weight" &&
+         info.name.find("attn_rel_b.weight") == std::string::npos &&
          (is_float(info.dtype) || is_quantized(info.dtype));
 }
 
@@ -48,8 +51,13 @@ ConvertReport recode_gguf(const std::string& path, const std::string& out,
   check_target(out, options.overwrite);
   const formats::GgufFile file(path);
   formats::GgufWriter writer;
-  for (const std::string& key : file.keys())
-    if (!is_own_key(key)) writer.set(key, file.value(key));
+  for (const std::string& key : file.keys()) {
+    if (is_own_key(key)) continue;
+    if (key == "tokenizer.ggml.precompiled_charsmap")
+      writer.set_bytes(key, text::read_charsmap(file));
+    else
+      writer.set(key, file.value(key));
+  }
   writer.set_uint32("general.quantization_version", 2);
   ConvertReport report;
   ByteProgress progress(file, options.progress);
@@ -80,6 +88,7 @@ ConvertReport gguf_to_folder(const std::string& path, const std::string& out,
                              const ConvertOptions& options) {
   check_folder_target(out, options);
   const formats::GgufFile file(path);
+  if (is_t5(file)) fail("{}: a folder from a GGUF file of T5 is not written", path);
   const Family& family = family_for(file);
   const DecoderSpec spec = family.from_gguf(file);
   check_spec(spec, path);

@@ -11,6 +11,7 @@
 #include "models/language/rwkv/rwkv.h"
 #include "models/language/rwkv/rwkv_tokenizer.h"
 #include "models/language/t5/t5.h"
+#include "models/language/t5/t5_gguf.h"
 
 namespace sumi::models {
 
@@ -63,8 +64,8 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
   if (is_t5(config)) {
     files.architecture = "t5";
     const T5Spec spec = t5_spec(config);
-    files.model =
-        std::make_unique<T5>(spec, *formats::open_weights_folder(folder), load_options(options));
+    files.model = std::make_unique<T5>(spec, *formats::open_weights_folder(folder), false,
+                                       load_options(options));
   } else if (is_rwkv(config)) {
     files.architecture = "rwkv";
     files.model = std::make_unique<Rwkv>(rwkv_spec(config), *formats::open_weights_folder(folder),
@@ -85,11 +86,21 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
 LanguageModelFiles open_gguf(const std::string& path, const OpenOptions& options) {
   LanguageModelFiles files;
   const formats::GgufFile file(path);
+  const auto open_tokenizer = [&] {
+    if (file.get_string("tokenizer.ggml.model", "none") != "none")
+      files.tokenizer = text::tokenizer_from_gguf(file);
+    file.release_header();  // a vocabulary is megabytes of strings
+  };
+  if (is_t5(file)) {
+    files.architecture = "t5";
+    const T5Spec spec = t5_spec(file);
+    open_tokenizer();
+    files.model = std::make_unique<T5>(spec, file, true, load_options(options));
+    return files;
+  }
   const Family& family = family_for(file);
   files.architecture = family.name;
-  if (file.get_string("tokenizer.ggml.model", "none") != "none")
-    files.tokenizer = text::tokenizer_from_gguf(file);
-  file.release_header();  // a vocabulary is megabytes of strings
+  open_tokenizer();
   files.model = std::make_unique<Decoder>(family.from_gguf(file), family.weights, file, true,
                                           load_options(options));
   return files;

@@ -4,6 +4,7 @@
 #include "models/language/family.h"
 #include "models/language/rwkv/rwkv.h"
 #include "models/language/t5/t5.h"
+#include "models/language/t5/t5_gguf.h"
 
 namespace sumi::models {
 
@@ -31,8 +32,8 @@ Outline decoder_outline(const DecoderSpec& spec, const Family& family,
   return outline;
 }
 
-Outline t5_outline(const T5Spec& spec, const formats::TensorSource& source) {
-  T5::check_names(spec, source);
+Outline t5_outline(const T5Spec& spec, const formats::TensorSource& source, bool gguf) {
+  T5::check_names(spec, source, gguf);
   Outline outline;
   outline.context = T5::kMaxPositions;
   outline.vocab_size = spec.vocab_size;
@@ -69,13 +70,14 @@ Outline rwkv_outline(const RwkvSpec& spec, const formats::TensorSource& source) 
 
 Outline outline(const Config& config, const formats::TensorSource& source) {
   check_runnable(config);
-  if (is_t5(config)) return t5_outline(t5_spec(config), source);
+  if (is_t5(config)) return t5_outline(t5_spec(config), source, false);
   if (is_rwkv(config)) return rwkv_outline(rwkv_spec(config), source);
   const Family& family = family_for(config);
   return decoder_outline(family.from_config(config), family, source, false);
 }
 
 Outline outline(const formats::GgufFile& file) {
+  if (is_t5(file)) return t5_outline(t5_spec(file), file, true);
   const Family& family = family_for(file);
   return decoder_outline(family.from_gguf(file), family, file, true);
 }

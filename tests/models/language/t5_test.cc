@@ -1,61 +1,20 @@
 // T5, T5 v1.1, mT5, UMT5 and an encoder alone against transformers (tests/data/t5, written by
-// tools/reference/t5.py).
+// tools/reference/t5.py), and GGUF files with the same weights (t5_gguf.py).
 #include "models/language/t5/t5.h"
 
 #include "base/threads.h"
 #include "formats/json.h"
+#include "models/language/t5_reference.h"
 #include "ops/loss.h"
-#include "reference.h"
 #include "tensor/autograd.h"
 
 namespace sumi::models {
 namespace {
 
-struct Case {
-  explicit Case(const std::string& name, ComputeType compute = ComputeType::f32,
-                bool trainable = false)
-      : expected(folder(name) + "/expected.safetensors") {
-    OpenOptions options;
-    options.compute = compute;
-    options.trainable = trainable;
-    files = open_language_model(folder(name), options);
-  }
-  static std::string folder(const std::string& name) {
-    return std::string(SUMI_TEST_DATA) + "/t5/" + name;
-  }
-  std::vector<int32_t> ids(const std::string& name) const {
-    const Tensor t = expected.get(name);
-    return {t.data<int32_t>(), t.data<int32_t>() + t.numel()};
-  }
-  Tensor batch(const std::string& name) const {
-    const std::vector<int32_t> flat = ids(name);
-    return Tensor::from_ids(flat, {1, static_cast<int64_t>(flat.size())});
-  }
-  const T5& t5() const { return dynamic_cast<const T5&>(*files.model); }
-
-  formats::SafetensorsFile expected;
-  LanguageModelFiles files;
-};
-
-// Logits of the whole target, given to the decoder in pieces.
-Tensor written(const LanguageModel& model, const std::vector<int32_t>& source,
-               const std::vector<int32_t>& target, size_t piece) {
-  const auto state = model.encode(source);
-  const int64_t vocab = model.vocab_size();
-  Tensor all = Tensor::empty({static_cast<int64_t>(target.size()), vocab});
-  for (size_t at = 0; at < target.size(); at += piece) {
-    const size_t n = std::min(piece, target.size() - at);
-    const Tensor some = model.forward({target.data() + at, n}, *state, LogitsFor::all);
-    std::memcpy(all.f32() + static_cast<int64_t>(at) * vocab, some.f32(),
-                static_cast<size_t>(some.nbytes()));
-  }
-  return all;
-}
-
 class T5Case : public testing::TestWithParam<const char*> {};
 
 TEST_P(T5Case, EqualsTransformers) {
-  const Case c(GetParam());
+  const T5Files c(GetParam());
   const Tensor encoded = c.t5().encoded(c.batch("source_ids"));
   EXPECT_LE(
       relative_error(encoded.view(c.expected.get("encoded").shape()), c.expected.get("encoded")),
@@ -84,18 +43,21 @@ TEST_P(T5Case, EqualsTransformers) {
 
 TEST_P(T5Case, OtherComputeTypesAreNear) {
   for (const ComputeType compute : {ComputeType::bf16, ComputeType::automatic}) {
-    const Case c(GetParam(), compute);
+    const T5Files c(GetParam(), compute);
     EXPECT_LE(relative_deviation(c.t5().encoded(c.batch("source_ids")), c.expected.get("encoded")),
               0.05);
   }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, T5Case,
-                         testing::Values("t5", "t5_gated", "mt5", "umt5", "t5_encoder"),
+                         testing::Values("t5", "t5_gated", "mt5", "umt5", "t5_encoder", "t5_128",
+                                         "t5_gated_128", "umt5_128", "t5_encoder_128",
+                                         "gguf_t5_128", "gguf_t5_gated_128", "gguf_umt5_128",
+                                         "gguf_t5_encoder_128"),
                          [](const auto& info) { return std::string(info.param); });
 
 TEST(T5, GradientsEqualPyTorch) {
-  const Case c("t5_gated", ComputeType::f32, true);
+  const T5Files c("t5_gated", ComputeType::f32, true);
   const Tensor logits = c.t5().forward(c.batch("source_ids"), c.batch("target_ids"));
   const std::vector<int32_t> target = c.ids("target_ids");
   const int64_t count = static_cast<int64_t>(target.size()) - 1;
@@ -115,7 +77,7 @@ TEST(T5, GradientsEqualPyTorch) {
 }
 
 TEST(T5, SameBitsWithAnyNumberOfThreadsAndFromACopy) {
-  const Case c("t5");
+  const T5Files c("t5");
   const std::vector<int32_t> source = c.ids("source_ids"), target = c.ids("target_ids");
   const int before = base::num_threads();
   base::set_num_threads(1);
@@ -138,7 +100,7 @@ TEST(T5, SameBitsWithAnyNumberOfThreadsAndFromACopy) {
 class T5Errors : public testing::Test {
  protected:
   static std::string message(const std::function<void(nlohmann::json&)>& change) {
-    nlohmann::json object = formats::read_json_file(Case::folder("t5") + "/config.json");
+    nlohmann::json object = formats::read_json_file(T5Files::folder("t5") + "/config.json");
     change(object);
     try {
       t5_spec(Config(object, "config.json"));
@@ -166,7 +128,7 @@ TEST_F(T5Errors, NameTheKey) {
 }
 
 TEST_F(T5Errors, SayWhatIsMissing) {
-  const Case c("t5"), alone("t5_encoder");
+  const T5Files c("t5"), alone("t5_encoder");
   const std::vector<int32_t> ids = {1, 2};
   EXPECT_THROW(c.files.model->encode({}), Error);
   EXPECT_THROW(c.files.model->encode(std::vector<int32_t>{1, 131}), Error);

@@ -1,7 +1,6 @@
 #include "models/language/t5/t5.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 
 #include "base/error.h"
@@ -88,8 +87,7 @@ Tensor T5::mlp(const Mlp& layer, const Tensor& x) const {
 
 Tensor T5::logits_of(const Tensor& x) const {
   const Tensor y = decoder_norm_(x);
-  if (!spec_.scale_output) return head_(y);
-  return head_(ops::scale(y, 1 / std::sqrt(static_cast<float>(spec_.hidden_size))));
+  return head_(spec_.output_scale == 1 ? y : ops::scale(y, spec_.output_scale));
 }
 
 Tensor T5::encoded(const Tensor& ids) const {

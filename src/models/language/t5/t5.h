@@ -33,10 +33,11 @@ class T5State : public DecodeState {
 
 class T5 : public LanguageModel {
  public:
-  // Checks every name and shape, then loads.
-  T5(T5Spec spec, const formats::TensorSource& source, const nn::LoadOptions& options);
+  // Checks every name and shape, then loads. `gguf`: names as in GGUF files.
+  T5(T5Spec spec, const formats::TensorSource& source, bool gguf, const nn::LoadOptions& options);
 
-  static void check_names(const T5Spec& spec, const formats::TensorSource& source);
+  // Throws Error naming the tensors that a checkpoint lacks, or has beyond what the spec calls for.
+  static void check_names(const T5Spec& spec, const formats::TensorSource& source, bool gguf);
 
   // Biases by distance have no end; this bounds memory.
   static constexpr int64_t kMaxPositions = int64_t{1} << 17;
@@ -101,11 +102,13 @@ class T5 : public LanguageModel {
   Tensor logits_of(const Tensor& x) const;
   void check_ids(std::span<const int32_t> ids) const;
 
+  nn::WeightName named(const std::string& name) const;  // by its name in Hugging Face's checkpoints
   SelfAttention load_self(nn::WeightLoader& loader, const std::string& block, bool bias) const;
   Mlp load_mlp(nn::WeightLoader& loader, const std::string& name) const;
   void load(nn::WeightLoader& loader, bool separate_head);
 
   T5Spec spec_;
+  bool gguf_ = false;
   nn::Embedding embedding_;
   std::vector<EncoderLayer> encoder_;
   std::vector<DecoderLayer> decoder_;

@@ -1,85 +1,30 @@
-// Loading a T5: the names of its Hugging Face checkpoints.
-#include <functional>
-
-#include "base/error.h"
+// Loading a T5. Names are those of Hugging Face's checkpoints; named() has the file's.
 #include "models/language/t5/t5.h"
+#include "models/language/t5/t5_names.h"
 
 namespace sumi::models {
 
-namespace {
-
-nn::WeightName named(const std::string& name) { return {name, name, false, {}}; }
-
-std::string block_name(const char* stack, int64_t i) {
-  return fmt::format("{}.block.{}", stack, i);
+void T5::check_names(const T5Spec& spec, const formats::TensorSource& source, bool gguf) {
+  std::vector<std::string> names;
+  for (const std::string& name : t5_tensor_names(spec, t5_has_head(spec, source, gguf)))
+    names.push_back((gguf ? t5_gguf_name(name) : name) + ".weight");
+  nn::check_names(source, names,
+                  [&](const std::string& name) { return t5_ignores(spec, name, gguf); });
 }
 
-void add_attention(std::vector<std::string>& names, const std::string& layer, const char* kind,
-                   bool bias) {
-  names.push_back(layer + ".layer_norm.weight");
-  for (const char* part : {"q", "k", "v", "o"})
-    names.push_back(fmt::format("{}.{}.{}.weight", layer, kind, part));
-  if (bias) names.push_back(fmt::format("{}.{}.relative_attention_bias.weight", layer, kind));
-}
-
-void add_mlp(std::vector<std::string>& names, const std::string& layer, bool gated) {
-  names.push_back(layer + ".layer_norm.weight");
-  const std::vector<const char*> parts =
-      gated ? std::vector<const char*>{"wi_0", "wi_1", "wo"} : std::vector<const char*>{"wi", "wo"};
-  for (const char* part : parts)
-    names.push_back(fmt::format("{}.DenseReluDense.{}.weight", layer, part));
-}
-
-std::vector<std::string> expected_names(const T5Spec& spec, bool separate_head) {
-  std::vector<std::string> names = {"shared.weight", "encoder.final_layer_norm.weight"};
-  for (int64_t i = 0; i < spec.encoder_layers; ++i) {
-    const std::string block = block_name("encoder", i);
-    add_attention(names, block + ".layer.0", "SelfAttention", spec.bias_per_layer || i == 0);
-    add_mlp(names, block + ".layer.1", spec.gated_mlp);
-  }
-  if (spec.decoder_layers > 0) names.push_back("decoder.final_layer_norm.weight");
-  for (int64_t i = 0; i < spec.decoder_layers; ++i) {
-    const std::string block = block_name("decoder", i);
-    add_attention(names, block + ".layer.0", "SelfAttention", spec.bias_per_layer || i == 0);
-    add_attention(names, block + ".layer.1", "EncDecAttention", false);
-    add_mlp(names, block + ".layer.2", spec.gated_mlp);
-  }
-  if (separate_head) names.push_back("lm_head.weight");
-  return names;
-}
-
-// Copies of the embedding, a bias of T5's first release that nothing uses, and what an encoder
-// alone leaves out.
-bool ignored_name(const std::string& name, const T5Spec& spec) {
-  return name == "encoder.embed_tokens.weight" || name == "decoder.embed_tokens.weight" ||
-         name == "lm_head.weight" ||
-         name == "decoder.block.0.layer.1.EncDecAttention.relative_attention_bias.weight" ||
-         (spec.decoder_layers == 0 && name.rfind("decoder.", 0) == 0);
-}
-
-}  // namespace
-
-namespace {
-
-bool has_separate_head(const T5Spec& spec, const formats::TensorSource& source) {
-  return spec.decoder_layers > 0 && !spec.tied_head && source.has("lm_head.weight");
-}
-
-}  // namespace
-
-void T5::check_names(const T5Spec& spec, const formats::TensorSource& source) {
-  nn::check_names(source, expected_names(spec, has_separate_head(spec, source)),
-                  [&](const std::string& name) { return ignored_name(name, spec); });
-}
-
-T5::T5(T5Spec spec, const formats::TensorSource& source, const nn::LoadOptions& options)
-    : spec_(spec) {
-  check_names(spec_, source);
+T5::T5(T5Spec spec, const formats::TensorSource& source, bool gguf,
+       const nn::LoadOptions& options)
+    : spec_(spec), gguf_(gguf) {
+  check_names(spec_, source, gguf);
   nn::WeightLoader loader(source, options);
-  load(loader, has_separate_head(spec_, source));
+  load(loader, t5_has_head(spec_, source, gguf));
   parameters_ = loader.parameters();
   weight_bytes_ = loader.memory_bytes();
   if (options.progress) options.progress(1.0);
+}
+
+nn::WeightName T5::named(const std::string& name) const {
+  return {gguf_ ? t5_gguf_name(name) : name, name, false, {}};
 }
 
 void T5::load(nn::WeightLoader& loader, bool separate_head) {
@@ -93,7 +38,7 @@ void T5::load(nn::WeightLoader& loader, bool separate_head) {
     head_ = loader.tied(named("shared"), embedding_);
   const size_t head_bytes = loader.memory_bytes();
   for (int64_t i = 0; i < spec_.encoder_layers; ++i) {
-    const std::string block = block_name("encoder", i);
+    const std::string block = fmt::format("encoder.block.{}", i);
     EncoderLayer layer;
     layer.self = load_self(loader, block, spec_.bias_per_layer || i == 0);
     layer.mlp = load_mlp(loader, block + ".layer.1");
@@ -105,7 +50,8 @@ void T5::load(nn::WeightLoader& loader, bool separate_head) {
   const int64_t width = static_cast<int64_t>(inner), hidden = spec_.hidden_size;
   size_t key_value_bytes = 0;  // of the text read: multiplied once
   for (int64_t i = 0; i < spec_.decoder_layers; ++i) {
-    const std::string block = block_name("decoder", i), cross = block + ".layer.1.EncDecAttention.";
+    const std::string block = fmt::format("decoder.block.{}", i);
+    const std::string cross = block + ".layer.1.EncDecAttention.";
     DecoderLayer layer;
     layer.self = load_self(loader, block, spec_.bias_per_layer || i == 0);
     layer.cross.norm = norm(block + ".layer.1.layer_norm");

@@ -1,5 +1,7 @@
 #include "models/language/t5/t5_spec.h"
 
+#include <cmath>
+
 #include "base/error.h"
 
 namespace sumi::models {
@@ -16,6 +18,10 @@ int64_t size_of(const Config& config, const char* key, int64_t least = 1) {
 }
 
 }  // namespace
+
+float tied_output_scale(const T5Spec& spec) {
+  return 1 / std::sqrt(static_cast<float>(spec.hidden_size));
+}
 
 bool is_t5(const Config& config) {
   const std::string type = config.get_string("model_type", "");
@@ -60,7 +66,9 @@ T5Spec t5_spec(const Config& config) {
   spec.activation = ops::activation_from_name(spec.gated_mlp ? kind.substr(6) : kind);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-6));
   // In T5's own files one key says two things.
-  spec.tied_head = spec.scale_output = config.get_bool("tie_word_embeddings", !multilingual);
+  spec.tied_head = config.get_bool("tie_word_embeddings", !multilingual);
+  if (spec.tied_head) spec.output_scale = tied_output_scale(spec);
+  if (config.has("n_positions")) spec.trained_length = size_of(config, "n_positions");
   const int64_t start = config.get_int("decoder_start_token_id", config.get_int("pad_token_id", 0));
   if (start < 0 || start >= spec.vocab_size)
     fail("{}: decoder_start_token_id: expected 0 to {}, found {}", config.file(),

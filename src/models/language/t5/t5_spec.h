@@ -20,9 +20,14 @@ struct T5Spec {
   bool gated_mlp = false;
   float norm_eps = 1e-6f;
   bool tied_head = true;     // the head is the embedding's table
-  bool scale_output = true;  // the decoder's output is divided by sqrt(hidden_size) before the head
+  float output_scale = 1;    // of the decoder's output before the head
   int32_t start_id = 0;      // the decoder's first token
+  // What files call the context. Biases by distance have no end: nothing depends on it.
+  int64_t trained_length = 512;
 };
+
+// 1 / sqrt(hidden_size): T5's own output_scale where the head is the embedding's table.
+float tied_output_scale(const T5Spec& spec);
 
 // Reads config.json of model_type t5, mt5 or umt5. Throws Error naming file and key.
 T5Spec t5_spec(const Config& config);
