@@ -74,11 +74,12 @@ def products(length):
 def long_rows(options):
     model = str(MODELS / f"starcoder-1b-{options.kind}.gguf")
     rows = []
+    cache = run_json([options.sumi, "inspect", model, "--json"])["cache_bytes_per_token"]
     for length in LENGTHS:
         run = run_json([options.sumi, "bench", model, "--prefill", str(length), "--decode", "8", "--repeat", "1",
                         "--threads", str(options.threads), "--json"])
         rows.append({"tokens": length, "seconds": length / run["prefill"]["tokens_per_second"],
-                     "cache": 2 * LAYERS * HEAD_DIM * 4 * length, "weights": run["weight_bytes"],
+                     "cache": cache * length, "weights": run["weight_bytes"],
                      "peak": run["peak_memory_bytes"], "decode": run["decode"]["tokens_per_second"]})
         print(rows[-1], file=sys.stderr)
     return rows

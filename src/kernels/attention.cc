@@ -5,8 +5,18 @@
 namespace sumi::kernels {
 
 SUMI_ISA_COPIES(AttentionKernels, kAttentionKernels)
+SUMI_ISA_COPIES(CachedBf16Attention, kCachedBf16Attention)
 
 const AttentionKernels& attention_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kAttentionKernels, isa); }
+
+CachedBf16Attention cached_bf16_attention_for(base::Isa isa) {
+  return SUMI_SELECT_ISA_WITH_TILES(kCachedBf16Attention, isa);
+}
+
+CachedBf16Attention cached_bf16_attention() {
+  static const CachedBf16Attention kernel = cached_bf16_attention_for(base::active_isa());
+  return kernel;
+}
 
 const AttentionKernels& attention_kernels() {
   static const AttentionKernels& kernels = attention_kernels_for(base::active_isa());

@@ -8,7 +8,14 @@
 namespace sumi::kernels {
 
 inline constexpr int kAttentionPage = 64;   // positions in a page
-inline constexpr int kAttentionRows = 8;    // most query rows in one call
+inline constexpr int kAttentionRows = 16;   // most query rows in one call
+
+// A head's keys and values in a page whose elements are bf16, in pairs as tiles (AMX) multiply them; zeros where no
+// position is and behind the head's size D:
+//   keys   [keys_size / 2][kAttentionPage][2], keys_size = D rounded up to 32; a pair is two elements of the head
+//   values [kAttentionPage / 2][values_size][2], values_size = D rounded up to 16; a pair is two positions
+constexpr int64_t attention_keys_size(int64_t head_dim) { return (head_dim + 31) / 32 * 32; }
+constexpr int64_t attention_values_size(int64_t head_dim) { return (head_dim + 15) / 16 * 16; }
 
 // Up to kAttentionRows query rows that read the same key/value head.
 struct CachedAttentionArgs {
@@ -22,12 +29,24 @@ struct CachedAttentionArgs {
   float softcap = 0;                         // > 0: score = softcap tanh(score / softcap)
   const float* const* keys = nullptr;        // per page: [head_dim, kAttentionPage]
   const float* const* values = nullptr;      // per page: [kAttentionPage, head_dim]
-  float* scratch = nullptr;                  // kAttentionRows * (kAttentionPage + head_dim + 16) floats
+  const uint16_t* const* bf16_keys = nullptr;    // the same as bf16: for cached_bf16_attention()
+  const uint16_t* const* bf16_values = nullptr;
+  float* scratch = nullptr;                  // aligned to 64, attention_scratch(head_dim) floats
 };
+
+constexpr int64_t attention_scratch(int64_t head_dim) {
+  return kAttentionRows * (2 * kAttentionPage + attention_values_size(head_dim) + attention_keys_size(head_dim));
+}
 
 struct AttentionKernels {
   void (*cached)(const CachedAttentionArgs& args);
 };
+
+// Attention over pages in bf16: queries and weights are rounded to bf16, too, and products are summed as tiles do it,
+// 32 at a time. A query's result does not depend on the other rows. Null: this level has no tiles.
+using CachedBf16Attention = void (*)(const CachedAttentionArgs& args);
+CachedBf16Attention cached_bf16_attention();
+CachedBf16Attention cached_bf16_attention_for(base::Isa isa);
 
 const AttentionKernels& attention_kernels();
 const AttentionKernels& attention_kernels_for(base::Isa isa);

@@ -1,5 +1,7 @@
 #include "nn/linear.h"
 
+#include <algorithm>
+
 #include "ops/bf16.h"
 #include "ops/elementwise.h"
 #include "ops/shape.h"
@@ -76,6 +78,12 @@ Tensor Linear::base(const Tensor& x) const {
   outputs.reserve(parts_.size());
   for (const Part& part : parts_) outputs.push_back(ops::linear(x, part.weight, part.bias, products_));
   return ops::concat_last(outputs);
+}
+
+bool Linear::rounds() const {
+  return packed_ && std::ranges::any_of(packed_->segments(), [](const kernels::PackedMatrix& matrix) {
+           return matrix.code != kernels::CodeKind::f32;
+         });
 }
 
 }  // namespace sumi::nn

@@ -56,6 +56,8 @@ class Linear {
   // Adds an adapter to output features [begin, begin + its outputs).
   void add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter);
 
+  // Packed, and not in f32 alone: products round their operands.
+  bool rounds() const;
   size_t packed_bytes() const { return packed_ ? packed_->bytes() : 0; }
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/half.h"
 #include "base/threads.h"
 #include "kernels/attention.h"
 
@@ -10,43 +11,74 @@ namespace sumi::ops {
 
 static_assert(KvCache::kPage == kernels::kAttentionPage);
 
-KvCache::KvCache(int64_t num_kv_heads, int64_t head_dim) : heads_(num_kv_heads), head_dim_(head_dim) {
+KvCache::KvCache(int64_t num_kv_heads, int64_t head_dim, DType dtype)
+    : heads_(num_kv_heads), head_dim_(head_dim), dtype_(dtype) {
   if (heads_ < 1 || head_dim_ < 1) fail("key/value cache: {} heads of {}", heads_, head_dim_);
+  if (dtype != DType::f32 && !(dtype == DType::bf16 && bf16_cache_runs()))
+    fail("key/value cache: elements of {} on this processor", tensor::dtype_name(dtype));
+}
+
+int64_t KvCache::page_keys() const {
+  return (dtype_ == DType::bf16 ? kernels::attention_keys_size(head_dim_) : head_dim_) * kPage;
+}
+
+int64_t KvCache::page_values() const {
+  return (dtype_ == DType::bf16 ? kernels::attention_values_size(head_dim_) : head_dim_) * kPage;
+}
+
+size_t KvCache::page_bytes() const {
+  return static_cast<size_t>(tensor::byte_count({heads_, page_keys() + page_values()}, dtype_));
+}
+
+template <class Element>
+Element* KvCache::head_in_page(int64_t position, int64_t head) const {
+  return reinterpret_cast<Element*>(pages_[static_cast<size_t>(position / kPage)].get()) +
+         head * (page_keys() + page_values());
+}
+
+// `count` rows of one head, from position length_ on; rows of all heads follow each other.
+void KvCache::put_f32(const float* keys, const float* values, int64_t count, int64_t head) {
+  const int64_t row = heads_ * head_dim_;
+  for (int64_t t = 0; t < count; ++t) {
+    const int64_t slot = (length_ + t) % kPage;
+    float* to = head_in_page<float>(length_ + t, head);
+    for (int64_t d = 0; d < head_dim_; ++d) to[d * kPage + slot] = keys[t * row + d];
+    std::memcpy(to + page_keys() + slot * head_dim_, values + t * row, static_cast<size_t>(head_dim_) * sizeof(float));
+  }
+}
+
+void KvCache::put_bf16(const float* keys, const float* values, int64_t count, int64_t head) {
+  const int64_t row = heads_ * head_dim_, size = kernels::attention_values_size(head_dim_);
+  for (int64_t t = 0; t < count; ++t) {
+    const int64_t slot = (length_ + t) % kPage;
+    uint16_t* to = head_in_page<uint16_t>(length_ + t, head);
+    for (int64_t d = 0; d < head_dim_; ++d)
+      to[(d / 2 * kPage + slot) * 2 + d % 2] = base::float_to_bf16(keys[t * row + d]);
+    to += page_keys() + slot / 2 * 2 * size + slot % 2;
+    for (int64_t d = 0; d < head_dim_; ++d) to[2 * d] = base::float_to_bf16(values[t * row + d]);
+  }
 }
 
 void KvCache::append(const Tensor& k, const Tensor& v) {
   if (k.dim() != 3 || k.size(1) != heads_ || k.size(2) != head_dim_ || v.shape() != k.shape())
     fail("key/value cache of {} heads of {}: k {} and v {} do not fit", heads_, head_dim_,
          tensor::shape_string(k.shape()), tensor::shape_string(v.shape()));
-  const int64_t count = k.size(0), row = heads_ * head_dim_;
-  const size_t bytes = static_cast<size_t>(page_floats()) * sizeof(float);
-  const auto new_page = [&] {
-    const std::shared_ptr<std::byte> page = base::allocate(bytes);
-    return std::shared_ptr<float>(page, reinterpret_cast<float*>(page.get()));
-  };
+  const int64_t count = k.size(0);
+  const size_t bytes = page_bytes();
   if (count > 0 && length_ % kPage != 0 && pages_.back().use_count() > 1) {  // a copy of this cache has it too
-    const std::shared_ptr<float> page = new_page();
+    const std::shared_ptr<std::byte> page = base::allocate(bytes);
     std::memcpy(page.get(), pages_.back().get(), bytes);
     pages_.back() = page;
   }
   while (static_cast<int64_t>(pages_.size()) * kPage < length_ + count) {
-    pages_.push_back(new_page());
+    pages_.push_back(base::allocate(bytes));
     std::memset(pages_.back().get(), 0, bytes);
   }
-  const float *new_keys = k.f32(), *new_values = v.f32();
-  const auto copy_head = [&](int64_t h) {
-    for (int64_t t = 0; t < count; ++t) {
-      const int64_t position = length_ + t, slot = position % kPage;
-      float* keys = pages_[static_cast<size_t>(position / kPage)].get() + h * 2 * head_dim_ * kPage;
-      float* values = keys + head_dim_ * kPage;
-      const float* from = new_keys + t * row + h * head_dim_;
-      for (int64_t d = 0; d < head_dim_; ++d) keys[d * kPage + slot] = from[d];
-      std::memcpy(values + slot * head_dim_, new_values + t * row + h * head_dim_,
-                  static_cast<size_t>(head_dim_) * sizeof(float));
-    }
-  };
+  const float *keys = k.f32(), *values = v.f32();
   base::parallel_for(heads_, count < 8 ? heads_ : 1, [&](int64_t begin, int64_t end) {
-    for (int64_t h = begin; h < end; ++h) copy_head(h);
+    for (int64_t h = begin; h < end; ++h)
+      if (dtype_ == DType::bf16) put_bf16(keys + h * head_dim_, values + h * head_dim_, count, h);
+      else put_f32(keys + h * head_dim_, values + h * head_dim_, count, h);
   });
   length_ += count;
 }
@@ -58,7 +90,26 @@ void KvCache::truncate(int64_t length) {
   pages_.resize(static_cast<size_t>((length + kPage - 1) / kPage));
 }
 
-size_t KvCache::bytes() const { return pages_.size() * static_cast<size_t>(page_floats()) * sizeof(float); }
+size_t KvCache::bytes() const { return pages_.size() * page_bytes(); }
+
+bool bf16_cache_runs() { return kernels::cached_bf16_attention() != nullptr; }
+
+namespace {
+
+// Pointers to the keys and values of each head in each page, [heads][pages].
+template <class Element>
+struct PagePointers {
+  std::vector<const Element*> keys, values;
+  explicit PagePointers(const KvCache& cache) {
+    for (int64_t h = 0; h < cache.num_kv_heads(); ++h)
+      for (const std::shared_ptr<std::byte>& page : cache.pages()) {
+        keys.push_back(reinterpret_cast<const Element*>(page.get()) + h * (cache.page_keys() + cache.page_values()));
+        values.push_back(keys.back() + cache.page_keys());
+      }
+  }
+};
+
+}  // namespace
 
 Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOptions& options) {
   if (q.dim() != 3 || q.size(2) != cache.head_dim() || q.size(1) % cache.num_kv_heads() != 0)
@@ -89,37 +140,36 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
     for (int64_t i = begin; i < end; ++i) scaled_queries[i] = queries[i] * options.scale;
   });
 
-  // Pointers to the keys and values of each head in each page.
-  const size_t pages = cache.pages().size();
-  const int64_t kv_heads = cache.num_kv_heads(), half_page = head_dim * KvCache::kPage;
-  std::vector<const float*> keys(pages * static_cast<size_t>(kv_heads)), values(keys.size());
-  for (int64_t h = 0; h < kv_heads; ++h)
-    for (size_t p = 0; p < pages; ++p) {
-      const size_t at = static_cast<size_t>(h) * pages + p;
-      keys[at] = cache.pages()[p].get() + h * 2 * half_page;
-      values[at] = keys[at] + half_page;
-    }
+  const bool in_bf16 = cache.dtype() == DType::bf16;
+  const PagePointers<uint16_t> bf16(in_bf16 ? cache : KvCache(1, 1));
+  const PagePointers<float> f32(in_bf16 ? KvCache(1, 1) : cache);
+  const int64_t kv_heads = cache.num_kv_heads(), pages = static_cast<int64_t>(cache.pages().size());
 
   // The rows of one key/value head: its `group` query heads at each position, position after position. A task takes
-  // kAttentionRows of them; long prompts give the later tasks more keys, so tasks are handed out one by one.
-  const int64_t rows = count * group, per_task = kernels::kAttentionRows;
+  // some of them; long prompts give the later tasks more keys, so tasks are handed out one by one.
+  const int64_t rows = count * group, per_task = in_bf16 ? kernels::kAttentionRows : kernels::kAttentionRows / 2;
   const int64_t tasks_per_head = (rows + per_task - 1) / per_task;
-  const size_t scratch = static_cast<size_t>(per_task * (KvCache::kPage + head_dim + 16));
+  const int64_t scratch = kernels::attention_scratch(head_dim);
   base::parallel_tasks(kv_heads * tasks_per_head, [&](int64_t task) {
     const int64_t h = task / tasks_per_head, begin = task % tasks_per_head * per_task;
-    float stack[kernels::kAttentionRows * (KvCache::kPage + 16 + 256)];
-    std::vector<float> heap;
+    alignas(64) float stack[kernels::attention_scratch(256)];
+    Tensor heap;
     kernels::CachedAttentionArgs args;
     args.scratch = stack;
-    if (scratch > std::size(stack)) {
-      heap.resize(scratch);
-      args.scratch = heap.data();
+    if (scratch > static_cast<int64_t>(std::size(stack))) {
+      heap = Tensor::empty({scratch});
+      args.scratch = heap.f32();
     }
     args.rows = std::min(per_task, rows - begin);
     args.head_dim = head_dim;
     args.softcap = options.softcap;
-    args.keys = keys.data() + static_cast<size_t>(h) * pages;
-    args.values = values.data() + static_cast<size_t>(h) * pages;
+    if (in_bf16) {
+      args.bf16_keys = bf16.keys.data() + h * pages;
+      args.bf16_values = bf16.values.data() + h * pages;
+    } else {
+      args.keys = f32.keys.data() + h * pages;
+      args.values = f32.values.data() + h * pages;
+    }
     for (int64_t r = 0; r < args.rows; ++r) {
       const int64_t t = (begin + r) / group, head = h * group + (begin + r) % group;
       args.q[r] = scaled_queries + (t * heads + head) * head_dim;
@@ -130,7 +180,7 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
       if (bias.defined()) args.bias[r] = bias.f32() + head * bias.size(1) + bias.size(1) / 2 - here;
       args.slope[r] = options.alibi_slopes.empty() ? 0 : options.alibi_slopes[static_cast<size_t>(head)];
     }
-    kernels::attention_kernels().cached(args);
+    (in_bf16 ? kernels::cached_bf16_attention() : kernels::attention_kernels().cached)(args);
   });
   return out;
 }

@@ -10,31 +10,46 @@
 
 namespace sumi::ops {
 
-// Keys and values of one layer and one sequence, in pages of kPage positions. In a page, each key/value head's
-// keys lie transposed [D, kPage] (scores are computed for many keys at once) and its values [kPage, D]. Copies
-// share their pages; one that both have and one appends to is copied then.
+// Keys and values of one layer and one sequence, in pages of kPage positions. In a page of f32, each key/value head's
+// keys lie transposed [D, kPage] (scores are computed for many keys at once) and its values [kPage, D]; those
+// of bf16 lie as kernels/attention.h says. Copies share their pages; one that both have and one appends to is copied then.
 class KvCache {
  public:
   static constexpr int64_t kPage = 64;
 
-  KvCache(int64_t num_kv_heads, int64_t head_dim);
+  // Elements: f32, or bf16 where bf16_cache_runs().
+  KvCache(int64_t num_kv_heads, int64_t head_dim, DType dtype = DType::f32);
 
   int64_t length() const { return length_; }
   int64_t num_kv_heads() const { return heads_; }
   int64_t head_dim() const { return head_dim_; }
+  DType dtype() const { return dtype_; }
   // Appends k and v [T, Hkv, D] (f32).
   void append(const Tensor& k, const Tensor& v);
   // Forgets all but the first `length` positions.
   void truncate(int64_t length);
   size_t bytes() const;
 
-  const std::vector<std::shared_ptr<float>>& pages() const { return pages_; }
-  int64_t page_floats() const { return 2 * heads_ * head_dim_ * kPage; }
+  const std::vector<std::shared_ptr<std::byte>>& pages() const { return pages_; }
+  // Elements of a head's keys and of its values in a page.
+  int64_t page_keys() const;
+  int64_t page_values() const;
+  size_t page_bytes() const;
 
  private:
+  void put_f32(const float* keys, const float* values, int64_t count, int64_t head);
+  void put_bf16(const float* keys, const float* values, int64_t count, int64_t head);
+  template <class Element>
+  Element* head_in_page(int64_t position, int64_t head) const;
+
   int64_t heads_, head_dim_, length_ = 0;
-  std::vector<std::shared_ptr<float>> pages_;
+  DType dtype_;
+  std::vector<std::shared_ptr<std::byte>> pages_;
 };
+
+// Whether this processor attends to keys and values in bf16: with tiles, many times as fast as to f32, in half the memory.
+// Queries and weights are rounded to bf16, too.
+bool bf16_cache_runs();
 
 // q [T, H, D], whose query 0 stands at position options.query_offset -> [T, H, D]. Causal: the cache must already
 // hold that position and the ones after it up to T - 1 further. Not causal: every query sees all that is cached.

@@ -92,11 +92,12 @@ struct CacheCase {
 
 class CachedAttention : public testing::TestWithParam<CacheCase> {};
 
-TEST_P(CachedAttention, EqualsAttentionHoweverCut) {
-  const CacheCase c = GetParam();
-  const Tensor q = random_tensor({c.length, c.heads, c.head_dim}, 7);
-  const Tensor k = random_tensor({c.length, c.kv_heads, c.head_dim}, 8);
-  const Tensor v = random_tensor({c.length, c.kv_heads, c.head_dim}, 9);
+// In bf16 the weights are rounded, too, and the scaled queries.
+void expect_attention_however_cut(const CacheCase& c, DType dtype, float tolerance) {
+  const auto values = [&](int64_t heads, unsigned seed) {
+    return random_tensor({c.length, heads, c.head_dim}, seed).to(dtype).to(DType::f32);
+  };
+  const Tensor q = values(c.heads, 7), k = values(c.kv_heads, 8), v = values(c.kv_heads, 9);
   AttentionOptions options;
   options.scale = 1 / std::sqrt(static_cast<float>(c.head_dim));
   options.window = c.window;
@@ -108,7 +109,7 @@ TEST_P(CachedAttention, EqualsAttentionHoweverCut) {
 
   Tensor first;
   for (int64_t step : {c.length, int64_t{7}, int64_t{1}}) {
-    KvCache cache(c.kv_heads, c.head_dim);
+    KvCache cache(c.kv_heads, c.head_dim, dtype);
     Tensor got = Tensor::empty(q.shape());
     for (int64_t at = 0; at < c.length; at += step) {
       const int64_t count = std::min(step, c.length - at);
@@ -117,10 +118,17 @@ TEST_P(CachedAttention, EqualsAttentionHoweverCut) {
       const Tensor part = cached_attention(q.rows(at, count), cache, options);
       std::memcpy(got.f32() + at * c.heads * c.head_dim, part.f32(), static_cast<size_t>(part.nbytes()));
     }
-    expect_close(got, want, 2e-5f);
+    expect_close(got, want, tolerance);
     if (!first.defined()) first = got;
     EXPECT_EQ(0, std::memcmp(first.f32(), got.f32(), static_cast<size_t>(got.nbytes()))) << "in steps of " << step;
   }
+}
+
+TEST_P(CachedAttention, EqualsAttentionHoweverCut) { expect_attention_however_cut(GetParam(), DType::f32, 2e-5f); }
+
+TEST_P(CachedAttention, InBf16EqualsAttentionHoweverCut) {
+  if (!bf16_cache_runs()) GTEST_SKIP() << "this processor has no tiles";
+  expect_attention_however_cut(GetParam(), DType::bf16, 1e-2f);
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CachedAttention,

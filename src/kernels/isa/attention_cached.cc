@@ -1,18 +1,13 @@
 // Softmax attention over pages of keys and values with a running maximum (arXiv:2205.14135). Every query row goes
 // through whole pages in rising order with the same operations whichever rows share the call, so a query's
 // result does not depend on the others.
-#include <limits>
-
-#include "kernels/attention.h"
-#include "kernels/isa/simd.h"
+#include "kernels/isa/attention_page.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
 extern const AttentionKernels kAttentionKernels;
 
 namespace {
-
-constexpr int kPageVectors = kAttentionPage / Vec::kWidth;
 
 // Scores of kRows queries with the keys of a page: lanes are keys, d rises.
 template <int kRows>
@@ -75,42 +70,6 @@ void add_values(const CachedAttentionArgs& args, const float* values, const floa
   }
 }
 
-// Turns one row's scores into weights in place: masks, subtracts the running maximum, exponentiates. Returns their
-// sum; decay is what earlier sums must be multiplied by.
-float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, float* scores, float& maximum,
-                   float& decay) {
-  const int64_t lo = args.first[r] - page_begin, hi = args.last[r] - page_begin;
-  const float kNone = -std::numeric_limits<float>::infinity();
-  if (args.softcap > 0 || args.slope[r] != 0) {
-    for (int s = 0; s < kAttentionPage; ++s) {
-      if (args.softcap > 0) scores[s] = args.softcap * std::tanh(scores[s] / args.softcap);
-      scores[s] = scores[s] + args.slope[r] * static_cast<float>(s - hi);
-    }
-  }
-  if (args.bias[r] != nullptr) {
-    const int64_t end = hi + 1 < kAttentionPage ? hi + 1 : kAttentionPage;
-    for (int64_t s = lo > 0 ? lo : 0; s < end; ++s) scores[s] = scores[s] + args.bias[r][page_begin + s];
-  }
-  for (int64_t s = 0; s < lo && s < kAttentionPage; ++s) scores[s] = kNone;
-  for (int64_t s = hi + 1; s < kAttentionPage; ++s) scores[s] = kNone;
-  Vec largest = Vec::load(scores);
-  for (int v = 1; v < kPageVectors; ++v) largest = max(largest, Vec::load(scores + v * Vec::kWidth));
-  const float before = maximum;
-  const float page_maximum = max_lanes(largest);
-  maximum = page_maximum > before ? page_maximum : before;
-  decay = before == kNone ? 0 : std::exp(before - maximum);
-  const Vec shift = Vec::set1(maximum);
-  Vec sum = Vec::zero();
-  for (int v = 0; v < kPageVectors; ++v) {
-    const Vec weight = exp(Vec::load(scores + v * Vec::kWidth) - shift);
-    weight.store(scores + v * Vec::kWidth);
-  }
-  for (int64_t s = 0; s < lo && s < kAttentionPage; ++s) scores[s] = 0;
-  for (int64_t s = hi + 1; s < kAttentionPage; ++s) scores[s] = 0;
-  for (int v = 0; v < kPageVectors; ++v) sum = sum + Vec::load(scores + v * Vec::kWidth);
-  return sum_lanes(sum);
-}
-
 // Rows [row, row + kRows) of the call.
 template <int kRows>
 void attend(CachedAttentionArgs args, int row) {
@@ -141,7 +100,7 @@ void attend(CachedAttentionArgs args, int row) {
         for (int s = 0; s < kAttentionPage; ++s) weights[r * kAttentionPage + s] = 0;
         continue;
       }
-      const float sum = page_weights(args, r, begin, weights + r * kAttentionPage, maximum[r], decay[r]);
+      const float sum = page_weights<false>(args, r, begin, weights + r * kAttentionPage, maximum[r], decay[r]);
       total[r] = total[r] * decay[r] + sum;
     }
     const int64_t from = first > begin ? first - begin : 0;

@@ -30,10 +30,10 @@ std::span<const int32_t> row_of(const Tensor& ids, int64_t b) {
 
 }  // namespace
 
-DecoderState::DecoderState(const DecoderSpec& spec) {
+DecoderState::DecoderState(const DecoderSpec& spec, DType dtype) {
   caches_.reserve(static_cast<size_t>(spec.num_layers));
   for (int64_t i = 0; i < spec.num_layers; ++i)
-    caches_.emplace_back(spec.num_kv_heads, spec.head_dim);
+    caches_.emplace_back(spec.num_kv_heads, spec.head_dim, dtype);
 }
 
 void DecoderState::truncate(int64_t length) {
@@ -53,14 +53,19 @@ size_t DecoderState::bytes() const {
 }
 
 std::unique_ptr<DecodeState> Decoder::new_state() const {
-  return std::make_unique<DecoderState>(spec_);
+  return std::make_unique<DecoderState>(spec_, cache_dtype());
+}
+
+DType Decoder::cache_dtype() const {
+  const bool rounds = !layers_.empty() && layers_[0].query_key_value.rounds();
+  return rounds && ops::bf16_cache_runs() ? DType::bf16 : DType::f32;
 }
 
 std::unique_ptr<DecodeState> Decoder::encode(std::span<const int32_t> ids) const {
   if (!spec_.has_prefix) return LanguageModel::encode(ids);
   std::vector<int32_t> all(ids.begin(), ids.end());
   if (all.empty() || all.back() != spec_.start_id) all.push_back(spec_.start_id);
-  auto state = std::make_unique<DecoderState>(spec_);
+  auto state = std::make_unique<DecoderState>(spec_, cache_dtype());
   state->prefix_ = prefix_of(all);
   all.pop_back();
   if (state->prefix_.length != static_cast<int64_t>(all.size()))

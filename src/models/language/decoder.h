@@ -23,10 +23,10 @@ struct Padding {
   bool seen = true;   // tokens attend to it
 };
 
-// Keys and values of one sequence, one cache per layer.
+// Keys and values of one sequence, one cache per layer, with elements of that type.
 class DecoderState : public DecodeState {
  public:
-  explicit DecoderState(const DecoderSpec& spec);
+  DecoderState(const DecoderSpec& spec, DType dtype);
 
   int64_t length() const override { return length_; }
   // The tokens of a prefix go together: all stay or none.
@@ -126,6 +126,7 @@ class Decoder : public LanguageModel {
 
   Tensor hidden_of(const Tensor& ids) const;  // checks ids [B, T], no cache
   Tensor process(std::span<const int32_t> ids, DecoderState& state, LogitsFor logits) const;
+  DType cache_dtype() const;  // bf16 where products round their operands anyhow and tiles multiply bf16
   Prefix prefix_of(std::span<const int32_t> ids) const;
   Prefix shared_prefix(const Tensor& ids) const;  // of all rows of ids [B, T]
   // Positions [begin, begin + count) of a sequence that this call makes `total` long.

@@ -12,6 +12,14 @@ namespace {
 
 constexpr int64_t kFloat = sizeof(float);
 
+// What a decoder with these weights, as they are stored, keeps its keys and values in: Decoder::new_state().
+DType cache_dtype(const formats::TensorSource& source) {
+  const formats::TensorInfo* largest = nullptr;
+  for (const formats::TensorInfo& info : source.tensors())
+    if (!largest || tensor::element_count(info.shape) > tensor::element_count(largest->shape)) largest = &info;
+  return ops::bf16_cache_runs() && largest && largest->dtype != DType::f32 ? DType::bf16 : DType::f32;
+}
+
 Outline decoder_outline(const DecoderSpec& spec, const Family& family,
                         const formats::TensorSource& source, bool gguf) {
   check_spec(spec, source.describe());
@@ -21,7 +29,9 @@ Outline decoder_outline(const DecoderSpec& spec, const Family& family,
   outline.vocab_size = spec.vocab_size;
   if (spec.causal)
     outline.state_bytes_per_token =
-        2 * spec.num_layers * spec.num_kv_heads * spec.head_dim * kFloat;
+        spec.num_layers * static_cast<int64_t>(
+                              ops::KvCache(spec.num_kv_heads, spec.head_dim, cache_dtype(source)).page_bytes()) /
+        ops::KvCache::kPage;
   outline.layers = fmt::format("{}: hidden {}, {} heads ({} for keys and values) of {}, MLP {}",
                                spec.num_layers, spec.hidden_size, spec.num_heads, spec.num_kv_heads,
                                spec.head_dim, spec.intermediate_size);

@@ -1,0 +1,230 @@
+// Softmax attention over pages of keys and values in bf16 with a running maximum (arXiv:2205.14135), for levels with
+// tiles. A tile product adds to each sum, for 32 numbers of its rows in pairs,
+//   (first products of the pairs in rising order from zero) + (second products, likewise),
+// each step rounded to f32 (Intel's Software Developer's Manual, TDPBF16PS). Few rows go through vectors that do just
+// this, so that a query alone gives the same bits as among many.
+#include "kernels/isa/attention_page.h"
+#include "kernels/isa/simd_int.h"
+#include "kernels/isa/tiles.h"
+
+namespace sumi::kernels::SUMI_ISA {
+
+extern const CachedBf16Attention kCachedBf16Attention;
+
+#if defined(SUMI_AMX)
+namespace {
+
+constexpr int64_t kStep = 32;                             // numbers that a tile product takes
+constexpr int kPageSteps = kAttentionPage / kStep;
+constexpr int kPageTiles = kAttentionPage / Vec::kWidth;  // of keys
+constexpr int kRowsInVectors = 4;                         // as many at once
+static_assert(kAttentionRows == kTileRows && kPageTiles == 4);
+
+// Pairs of bf16 as floats: the first and the second of each.
+struct Pairs {
+  Vec first, second;
+  explicit Pairs(const uint16_t* p) {
+    const Register both = load_bytes(p);
+    first = {_mm512_castsi512_ps(_mm512_slli_epi32(both, 16))};
+    second = {_mm512_castsi512_ps(bit_and(both, splat32(static_cast<int32_t>(0xffff0000))))};
+  }
+};
+
+// What a call keeps in CachedAttentionArgs::scratch.
+struct Scratch {
+  float* weights;     // [kAttentionRows][kAttentionPage], scores before
+  float* out;         // [kAttentionRows][values_size]
+  uint16_t* queries;  // tiles [keys_size / kStep][kAttentionRows][kStep]
+  uint16_t* rounded;  // the weights in tiles [kPageSteps][kAttentionRows][kStep]
+
+  Scratch(float* memory, int64_t keys_size, int64_t values_size)
+      : weights(memory),
+        out(weights + kAttentionRows * kAttentionPage),
+        queries(reinterpret_cast<uint16_t*>(out + kAttentionRows * values_size)),
+        rounded(queries + kAttentionRows * keys_size) {}
+};
+
+class Call {
+ public:
+  explicit Call(const CachedAttentionArgs& args)
+      : args_(args),
+        keys_size_(attention_keys_size(args.head_dim)),
+        values_size_(attention_values_size(args.head_dim)),
+        at_(args.scratch, keys_size_, values_size_) {}
+
+  void run() {
+    const int rows = static_cast<int>(args_.rows);
+    int64_t first = args_.first[0], last = args_.last[0];
+    std::memset(at_.queries, 0, static_cast<size_t>(kAttentionRows * keys_size_) * sizeof(uint16_t));
+    std::memset(at_.rounded, 0, kAttentionRows * kAttentionPage * sizeof(uint16_t));
+    std::memset(at_.out, 0, static_cast<size_t>(kAttentionRows * values_size_) * sizeof(float));
+    for (int r = 0; r < rows; ++r) {
+      maximum_[r] = -std::numeric_limits<float>::infinity();
+      first = args_.first[r] < first ? args_.first[r] : first;
+      last = args_.last[r] > last ? args_.last[r] : last;
+      for (int64_t d = 0; d < args_.head_dim; d += kStep)
+        bf16_from_floats(args_.q[r] + d, args_.head_dim - d < kStep ? args_.head_dim - d : kStep,
+                         at_.queries + (d / kStep * kAttentionRows + r) * kStep);
+    }
+    const bool in_tiles = rows > kRowsInVectors;
+    if (in_tiles) {
+      const TileShapes shapes;
+      pages(first, last, [&](int64_t page) { scores_in_tiles(args_.bf16_keys[page]); },
+            [&](int64_t page) { values_in_tiles(args_.bf16_values[page]); });
+    } else {
+      switch (rows) {
+        case 1: pages_in_vectors<1>(first, last); break;
+        case 2: pages_in_vectors<2>(first, last); break;
+        case 3: pages_in_vectors<3>(first, last); break;
+        default: pages_in_vectors<4>(first, last);
+      }
+    }
+    for (int r = 0; r < rows; ++r) {
+      const float inverse = total_[r] > 0 ? 1 / total_[r] : 0;
+      for (int64_t d = 0; d < args_.head_dim; ++d) args_.out[r][d] = at_.out[r * values_size_ + d] * inverse;
+    }
+  }
+
+ private:
+  template <int kRows>
+  void pages_in_vectors(int64_t first, int64_t last) {
+    pages(first, last, [&](int64_t page) { scores_in_vectors<kRows>(args_.bf16_keys[page]); },
+          [&](int64_t page) { values_in_vectors<kRows>(args_.bf16_values[page]); });
+  }
+
+  template <class Scores, class Values>
+  void pages(int64_t first, int64_t last, const Scores& scores, const Values& values) {
+    for (int64_t page = first / kAttentionPage; page <= last / kAttentionPage; ++page) {
+      scores(page);
+      const int64_t begin = page * kAttentionPage;
+      for (int r = 0; r < args_.rows; ++r) {
+        float* weights = at_.weights + r * kAttentionPage;
+        float decay = 1;
+        if (args_.first[r] >= begin + kAttentionPage || args_.last[r] < begin) {  // sees nothing of this page
+          std::memset(weights, 0, kAttentionPage * sizeof(float));
+        } else {
+          const float sum = page_weights<true>(args_, r, begin, weights, maximum_[r], decay);
+          total_[r] = total_[r] * decay + sum;
+        }
+        if (decay == 1) continue;
+        float* out = at_.out + r * values_size_;
+        for (int64_t d = 0; d < values_size_; d += Vec::kWidth) (Vec::load(out + d) * Vec::set1(decay)).store(out + d);
+      }
+      values(page);
+    }
+  }
+
+  void scores_in_tiles(const uint16_t* keys) {
+    constexpr int64_t kRowBytes = kAttentionPage * 2 * sizeof(uint16_t);
+    tile_zero<0>();
+    tile_zero<1>();
+    tile_zero<2>();
+    tile_zero<3>();
+    for (int64_t d = 0; d < keys_size_; d += kStep) {
+      const uint16_t* at = keys + d * kAttentionPage;
+      tile_load<4>(at_.queries + d * kAttentionRows, kStep * sizeof(uint16_t));
+      tile_load<5>(at, kRowBytes);
+      tile_dot_bf16<0, 4, 5>();
+      tile_load<6>(at + 2 * Vec::kWidth, kRowBytes);
+      tile_dot_bf16<1, 4, 6>();
+      tile_load<7>(at + 4 * Vec::kWidth, kRowBytes);
+      tile_dot_bf16<2, 4, 7>();
+      tile_load<5>(at + 6 * Vec::kWidth, kRowBytes);
+      tile_dot_bf16<3, 4, 5>();
+    }
+    constexpr int64_t kScoreBytes = kAttentionPage * sizeof(float);
+    tile_store<0>(at_.weights, kScoreBytes);
+    tile_store<1>(at_.weights + Vec::kWidth, kScoreBytes);
+    tile_store<2>(at_.weights + 2 * Vec::kWidth, kScoreBytes);
+    tile_store<3>(at_.weights + 3 * Vec::kWidth, kScoreBytes);
+  }
+
+  void values_in_tiles(const uint16_t* values) {
+    for (int r = 0; r < args_.rows; ++r)
+      for (int step = 0; step < kPageSteps; ++step)
+        bf16_from_floats(at_.weights + r * kAttentionPage + step * kStep, kStep,
+                         at_.rounded + (step * kAttentionRows + r) * kStep);
+    tile_load<4>(at_.rounded, kStep * sizeof(uint16_t));
+    tile_load<5>(at_.rounded + kAttentionRows * kStep, kStep * sizeof(uint16_t));
+    int64_t d = 0;
+    for (; d + 2 * Vec::kWidth <= values_size_; d += 2 * Vec::kWidth) {
+      add_values<0>(values, d);
+      add_values<1>(values, d + Vec::kWidth);
+    }
+    if (d < values_size_) add_values<0>(values, d);
+  }
+
+  // 16 elements of the head.
+  template <int kSum>
+  void add_values(const uint16_t* values, int64_t d) {
+    const int64_t row_bytes = values_size_ * 2 * static_cast<int64_t>(sizeof(uint16_t));
+    const int64_t out_bytes = values_size_ * static_cast<int64_t>(sizeof(float));
+    tile_load<kSum>(at_.out + d, out_bytes);
+    tile_load<6>(values + 2 * d, row_bytes);
+    tile_dot_bf16<kSum, 4, 6>();
+    tile_load<7>(values + (kStep / 2 * values_size_ + d) * 2, row_bytes);
+    tile_dot_bf16<kSum, 5, 7>();
+    tile_store<kSum>(at_.out + d, out_bytes);
+  }
+
+  template <int kRows>
+  void scores_in_vectors(const uint16_t* keys) {
+    float queries[kRows][kStep];
+    for (int v = 0; v < kPageTiles; ++v) {
+      Vec sum[kRows];
+      for (int r = 0; r < kRows; ++r) sum[r] = Vec::zero();
+      for (int64_t d = 0; d < keys_size_; d += kStep) {
+        for (int r = 0; r < kRows; ++r)
+          for (int i = 0; i < kStep; i += Vec::kWidth)
+            load_bf16(at_.queries + (d / kStep * kAttentionRows + r) * kStep + i).store(queries[r] + i);
+        const uint16_t* at = keys + d * kAttentionPage + v * 2 * Vec::kWidth;
+        add_step<kRows>(at, 2 * kAttentionPage, queries[0], kStep, sum);
+      }
+      for (int r = 0; r < kRows; ++r) sum[r].store(at_.weights + r * kAttentionPage + v * Vec::kWidth);
+    }
+  }
+
+  template <int kRows>
+  void values_in_vectors(const uint16_t* values) {
+    for (int64_t d = 0; d < values_size_; d += Vec::kWidth) {
+      Vec sum[kRows];
+      for (int r = 0; r < kRows; ++r) sum[r] = Vec::load(at_.out + r * values_size_ + d);
+      for (int step = 0; step < kPageSteps; ++step)
+        add_step<kRows>(values + (step * kStep / 2 * values_size_ + d) * 2, 2 * values_size_,
+                        at_.weights + step * kStep, kAttentionPage, sum);
+      for (int r = 0; r < kRows; ++r) sum[r].store(at_.out + r * values_size_ + d);
+    }
+  }
+
+  // As one tile product: 16 rows of pairs, `stride` numbers apart, times kStep factors of each row.
+  template <int kRows>
+  static void add_step(const uint16_t* pairs, int64_t stride, const float* factors, int64_t factor_stride,
+                       Vec (&sum)[kRows]) {
+    Vec first[kRows], second[kRows];
+    for (int r = 0; r < kRows; ++r) first[r] = second[r] = Vec::zero();
+    for (int i = 0; i < kStep / 2; ++i) {
+      const Pairs pair(pairs + i * stride);
+      for (int r = 0; r < kRows; ++r) {
+        first[r] = fma(Vec::set1(factors[r * factor_stride + 2 * i]), pair.first, first[r]);
+        second[r] = fma(Vec::set1(factors[r * factor_stride + 2 * i + 1]), pair.second, second[r]);
+      }
+    }
+    for (int r = 0; r < kRows; ++r) sum[r] = sum[r] + (first[r] + second[r]);
+  }
+
+  const CachedAttentionArgs& args_;
+  int64_t keys_size_, values_size_;
+  Scratch at_;
+  float maximum_[kAttentionRows] = {}, total_[kAttentionRows] = {};
+};
+
+void cached(const CachedAttentionArgs& args) { Call(args).run(); }
+
+}  // namespace
+
+const CachedBf16Attention kCachedBf16Attention = cached;
+#else
+const CachedBf16Attention kCachedBf16Attention = nullptr;
+#endif
+
+}  // namespace sumi::kernels::SUMI_ISA
