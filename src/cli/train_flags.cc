@@ -52,13 +52,15 @@ DType save_dtype(const std::string& name) {
 // The first step, which also pays for what is set up once, is not timed.
 int dry_run(train::Trainer& trainer, const train::RunSizes& sizes, const char* unit) {
   trainer.run_step();
+  if (stop_flag) return 130;
   const auto start = std::chrono::steady_clock::now();
   int64_t units = 0;
   double done = 0;
   do {
     units += trainer.run_step().units;
     ++done;
-  } while (ms_since(start) < 5000 && done < 20);
+  } while (ms_since(start) < 5000 && done < 20 && !stop_flag);
+  if (stop_flag) return 130;
   const double seconds = ms_since(start) / 1000 / done;
   write_out(fmt::format(
       "model      {:8.1f} MB\ngradients  {:8.1f} MB\noptimiser  {:8.1f} MB\n"

@@ -2,6 +2,7 @@
 
 #include "cli/train_picture.h"
 
+#include "base/large_blocks.h"
 #include "base/progress.h"
 
 namespace sumi::cli {
@@ -27,6 +28,7 @@ int run_picture_training(PictureFlags flags) {
     o.nets.lora_config.alpha = static_cast<double>(o.nets.lora_config.rank);
   check_optimizer_flags(o.trainer.optimizer);
   set_threads(flags.compute);
+  if (o.nets.checkpoint_blocks) base::return_large_blocks();
   const std::atomic<bool>& stop = stop_on_signals();
   auto encoding = std::make_unique<base::Progress>("encoding pictures and prompts");
   train::PictureTrainingHooks opening;

@@ -16,6 +16,7 @@ namespace {
 
 constexpr size_t kSmallest = 256;                  // bytes of class 0
 constexpr size_t kMostCached = size_t{128} << 20;  // bytes kept at most, all classes together
+constexpr size_t kFew = size_t{32} << 20;           // bytes beyond the most handed out, with Waiting::few
 constexpr int kClasses = 4 * (40 - 8) + 1;         // four per doubling, 256 bytes to 1 TiB
 constexpr size_t kLargest = size_t{1} << 40;
 
@@ -106,9 +107,9 @@ class BlockCache {
  private:
   // Gives the largest waiting blocks back until the rest is within the bound.
   void shrink() {
-    const size_t part = sparing_keepers_ > 0 ? 8 : 1;
+    const size_t bound = most_handed_out_ + (sparing_keepers_ > 0 ? kFew : most_handed_out_ / 2 + kMostCached);
     for (auto list = lists_.rbegin(); list != lists_.rend(); ++list)
-      while (!list->empty() && handed_out_ + cached_ > most_handed_out_ + (most_handed_out_ / 2 + kMostCached) / part) {
+      while (!list->empty() && handed_out_ + cached_ > bound) {
         std::free(list->back());
         list->pop_back();
         cached_ -= class_bytes(static_cast<size_t>(lists_.rend() - list) - 1);

@@ -23,8 +23,8 @@ inline constexpr size_t kLargestCachedBlock = size_t{16} << 20;
 
 // While one of these lives, blocks of every size wait in the cache, so that steps that are alike find the memory
 // of the step before and cost no page faults. Blocks handed out and waiting together are never more than the
-// largest amount handed out so far, half as much and 128 MiB, or with Waiting::few a sixteenth as much and 16 MiB, if
-// one of those lives: those that wait go back to the system first. The last one to end gives all of them back.
+// largest amount handed out so far and half as much and 128 MiB, or, if one of Waiting::few lives, and 32 MiB: those
+// that wait go back to the system first. The last one to end gives all of them back.
 class KeepBlocks {
  public:
   enum class Waiting { many, few };

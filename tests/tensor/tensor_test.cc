@@ -149,7 +149,7 @@ TEST(BlockCache, KeepsBlocksOfAllSizesWithinTheMostInUse) {
     const KeepBlocks many, few(KeepBlocks::Waiting::few);
     const size_t mega = size_t{1} << 20;
     allocate_block(256 * mega);
-    const auto small = allocate_block(32 * mega);  // 288 = 256 + 256 / 16 + 16
+    const auto small = allocate_block(32 * mega);  // 288 = 256 + 32
     EXPECT_EQ(cached_block_bytes(), 256 * mega);
     const auto more = allocate_block(1 * mega);
     EXPECT_EQ(cached_block_bytes(), 0u);
