@@ -2,7 +2,7 @@
 """Draws the held-out prompts with and without the trained net, from the same seeds, and says how much of the pictures'
 edges lies on the condition's outline.
 
-  measure.py FOLDER [--sumi sumi] [--size 32]     FOLDER as examples/circles/run makes it
+  measure.py FOLDER [--sumi sumi] [--size 24]     FOLDER as examples/circles/run makes it
 """
 
 import argparse
@@ -59,7 +59,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--sumi", default="sumi")
-    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--size", type=int, default=24)
     o = parser.parse_args()
     held_out = o.folder / "held_out"
     results = {"with": [], "without": []}
@@ -71,7 +71,7 @@ def main():
             out = o.folder / "pictures" / f"{i:02}_{kind}.png"
             net = ["--controlnet", o.folder / "net", "--condition", outline] if kind == "with" else []
             subprocess.run([o.sumi, "image", o.folder / "model", "--prompt", row["prompt"], "--seed", str(i), "--width",
-                            str(o.size), "--height", str(o.size), "--guidance-scale", "2", "-o", out, *net], check=True,
+                            str(o.size), "--height", str(o.size), "--guidance-scale", "1.5", "-o", out, *net], check=True,
                            capture_output=True)
             results[kind].append(edge_agreement(read_png(out), read_png(outline)))
     mean = {kind: sum(values) / len(values) for kind, values in results.items()}
