@@ -42,7 +42,7 @@ ConvertReport convert_to_safetensors(const std::string& folder, const std::strin
                                      const ConvertOptions& options);
 
 // A GGUF file -> another with its matrices in another type, of any architecture; everything else is
-// copied. The same errors.
+// copied, and so are tables of positions and of biases (T5's). The same errors.
 ConvertReport recode_gguf(const std::string& path, const std::string& out,
                           const ConvertOptions& options);
 
