@@ -30,10 +30,10 @@ Tensor bias_table(const nn::Embedding& bias, int64_t buckets) {
 
 }  // namespace
 
-T5State::T5State(const T5Spec& spec) {
+T5State::T5State(const T5Spec& spec, DType dtype) {
   for (int64_t i = 0; i < spec.decoder_layers; ++i) {
-    read_.emplace_back(spec.num_heads, spec.head_dim);
-    written_.emplace_back(spec.num_heads, spec.head_dim);
+    read_.emplace_back(spec.num_heads, spec.head_dim, dtype);
+    written_.emplace_back(spec.num_heads, spec.head_dim, dtype);
   }
 }
 
@@ -69,13 +69,28 @@ Tensor T5::joined(const Tensor& heads) const {
   return ops::reshape(heads, {heads.size(0), heads.size(1), spec_.num_heads * spec_.head_dim});
 }
 
+DType T5::cache_dtype() const {
+  const bool rounds = !encoder_.empty() && encoder_[0].self.query_key_value.rounds();
+  return rounds && ops::bf16_cache_runs() ? DType::bf16 : DType::f32;
+}
+
 Tensor T5::self_attention(const SelfAttention& layer, const Tensor& x, const Tensor& bias,
                           bool causal) const {
   const Tensor qkv = layer.query_key_value(layer.norm(x));
   ops::AttentionOptions options;
   options.causal = causal;
   options.distance_bias = bias;
-  const Tensor y = ops::attention(heads(qkv, 0), heads(qkv, 1), heads(qkv, 2), options);
+  const Tensor q = heads(qkv, 0), k = heads(qkv, 1), v = heads(qkv, 2);
+  if (cache_dtype() == DType::f32 || tensor::needs_record({&q, &k, &v}))
+    return ops::add(x, layer.output(joined(ops::attention(q, k, v, options))));
+  Tensor y = Tensor::empty(q.shape());
+  for (int64_t text = 0; text < q.size(0); ++text) {
+    const auto of_text = [&](const Tensor& all) { return all.rows(text, 1).view({all.size(1), all.size(2), all.size(3)}); };
+    ops::KvCache cache(spec_.num_heads, spec_.head_dim, cache_dtype());
+    cache.append(of_text(k), of_text(v));
+    const Tensor part = ops::cached_attention(of_text(q), cache, options);
+    std::memcpy(y.f32() + text * part.numel(), part.f32(), static_cast<size_t>(part.nbytes()));
+  }
   return ops::add(x, layer.output(joined(y)));
 }
 
@@ -132,7 +147,7 @@ Tensor T5::forward(const Tensor&) const {
   fail("an encoder-decoder model needs two texts: one read, one written");
 }
 
-std::unique_ptr<DecodeState> T5::new_state() const { return std::make_unique<T5State>(spec_); }
+std::unique_ptr<DecodeState> T5::new_state() const { return std::make_unique<T5State>(spec_, cache_dtype()); }
 
 std::unique_ptr<DecodeState> T5::encode(std::span<const int32_t> ids) const {
   const tensor::NoGrad no_grad;
@@ -141,7 +156,7 @@ std::unique_ptr<DecodeState> T5::encode(std::span<const int32_t> ids) const {
     fail("encoder: {} tokens, more than {}", ids.size(), max_positions());
   const int64_t count = static_cast<int64_t>(ids.size());
   const Tensor read = encoded(Tensor::from_ids({ids.begin(), ids.end()}, {1, count}));
-  auto state = std::make_unique<T5State>(spec_);
+  auto state = std::make_unique<T5State>(spec_, cache_dtype());
   const Shape shape = {count, spec_.num_heads, spec_.head_dim};
   for (size_t i = 0; i < decoder_.size(); ++i) {
     const Tensor key_value = decoder_[i].cross.key_value(read);

@@ -17,7 +17,7 @@ namespace sumi::models {
 // What the decoder remembers: keys and values of the text read, and of the text written so far.
 class T5State : public DecodeState {
  public:
-  explicit T5State(const T5Spec& spec);
+  T5State(const T5Spec& spec, DType dtype);  // of the elements
 
   int64_t length() const override { return length_; }
   void truncate(int64_t length) override;  // of the text written
@@ -96,6 +96,7 @@ class T5 : public LanguageModel {
   // One head of `joined` [B, T, n H D]: heads [first, first + H) -> [B, T, H, D].
   Tensor heads(const Tensor& joined, int64_t index) const;
   Tensor joined(const Tensor& heads) const;
+  DType cache_dtype() const;  // as a decoder's (language/decoder.h)
   Tensor self_attention(const SelfAttention& layer, const Tensor& x, const Tensor& bias,
                         bool causal) const;
   Tensor mlp(const Mlp& layer, const Tensor& x) const;
