@@ -12,12 +12,14 @@ namespace {
 
 constexpr int64_t kFloat = sizeof(float);
 
-// What a decoder with these weights, as they are stored, keeps its keys and values in: Decoder::new_state().
-DType cache_dtype(const formats::TensorSource& source) {
+// Of one position in one layer's cache, as Decoder::new_state() and T5's make it for weights as they are stored.
+int64_t kept_bytes(int64_t heads, int64_t head_dim, const formats::TensorSource& source) {
   const formats::TensorInfo* largest = nullptr;
   for (const formats::TensorInfo& info : source.tensors())
     if (!largest || tensor::element_count(info.shape) > tensor::element_count(largest->shape)) largest = &info;
-  return ops::bf16_cache_runs() && largest && largest->dtype != DType::f32 ? DType::bf16 : DType::f32;
+  const bool bf16 = ops::bf16_cache_runs() && largest && largest->dtype != DType::f32;
+  const ops::KvCache cache(heads, head_dim, bf16 ? DType::bf16 : DType::f32);
+  return static_cast<int64_t>(cache.page_bytes()) / ops::KvCache::kPage;
 }
 
 Outline decoder_outline(const DecoderSpec& spec, const Family& family,
@@ -28,10 +30,7 @@ Outline decoder_outline(const DecoderSpec& spec, const Family& family,
   outline.context = spec.max_positions;
   outline.vocab_size = spec.vocab_size;
   if (spec.causal)
-    outline.state_bytes_per_token =
-        spec.num_layers * static_cast<int64_t>(
-                              ops::KvCache(spec.num_kv_heads, spec.head_dim, cache_dtype(source)).page_bytes()) /
-        ops::KvCache::kPage;
+    outline.state_bytes_per_token = spec.num_layers * kept_bytes(spec.num_kv_heads, spec.head_dim, source);
   outline.layers = fmt::format("{}: hidden {}, {} heads ({} for keys and values) of {}, MLP {}",
                                spec.num_layers, spec.hidden_size, spec.num_heads, spec.num_kv_heads,
                                spec.head_dim, spec.intermediate_size);
@@ -47,7 +46,7 @@ Outline t5_outline(const T5Spec& spec, const formats::TensorSource& source, bool
   Outline outline;
   outline.context = T5::kMaxPositions;
   outline.vocab_size = spec.vocab_size;
-  outline.state_bytes_per_token = 2 * spec.decoder_layers * spec.num_heads * spec.head_dim * kFloat;
+  outline.state_bytes_per_token = spec.decoder_layers * kept_bytes(spec.num_heads, spec.head_dim, source);
   outline.layers =
       fmt::format("{} of the encoder, {} of the decoder: hidden {}, {} heads of {}, MLP {}",
                   spec.encoder_layers, spec.decoder_layers, spec.hidden_size, spec.num_heads,
