@@ -42,8 +42,10 @@ def cases():
 
 def speed_table(results):
     m = results["machine"]
+    counts = [len(r["rounds"]) for engines in results["cases"].values() for r in engines.values() if "rounds" in r]
+    rounds = str(min(counts)) if min(counts) == max(counts) else f"{min(counts)} to {max(counts)}"
     lines = [f"{m.get('processor', '?')}, {m['threads']} threads, {m.get('instructions', '?')} kernels; {m['date']}. "
-             f"Tokens/s, medians of {results['rounds']} alternating rounds: {results['prompt']} fresh ids (T5: of its encoder), "
+             f"Tokens/s, medians of {rounds} alternating rounds: {results['prompt']} fresh ids (T5: of its encoder), "
              f"then {results['new']} made one by one. “×” is Sumi's speed over that engine's.", "",
              "| shape | engine | prefill | × | decode | × | GB/s read | peak memory |", "|---|---|---:|---:|---:|---:|---:|---:|"]
     for name, engines in results["cases"].items():
