@@ -27,10 +27,8 @@ struct CachedAttentionArgs {
   float slope[kAttentionRows] = {};          // ALiBi: score += slope * (key - last)
   const float* bias[kAttentionRows] = {};    // score += bias[key], if not null
   float softcap = 0;                         // > 0: score = softcap tanh(score / softcap)
-  const float* const* keys = nullptr;        // per page: [head_dim, kAttentionPage]
-  const float* const* values = nullptr;      // per page: [kAttentionPage, head_dim]
-  const uint16_t* const* bf16_keys = nullptr;    // the same as bf16: for cached_bf16_attention()
-  const uint16_t* const* bf16_values = nullptr;
+  const void* const* keys = nullptr;         // per page: f32 [head_dim, kAttentionPage], or bf16 as above
+  const void* const* values = nullptr;       // per page: f32 [kAttentionPage, head_dim], or bf16 as above
   float* scratch = nullptr;                  // aligned to 64, attention_scratch(head_dim) floats
 };
 

@@ -94,22 +94,7 @@ size_t KvCache::bytes() const { return pages_.size() * page_bytes(); }
 
 bool bf16_cache_runs() { return kernels::cached_bf16_attention() != nullptr; }
 
-namespace {
-
-// Pointers to the keys and values of each head in each page, [heads][pages].
-template <class Element>
-struct PagePointers {
-  std::vector<const Element*> keys, values;
-  explicit PagePointers(const KvCache& cache) {
-    for (int64_t h = 0; h < cache.num_kv_heads(); ++h)
-      for (const std::shared_ptr<std::byte>& page : cache.pages()) {
-        keys.push_back(reinterpret_cast<const Element*>(page.get()) + h * (cache.page_keys() + cache.page_values()));
-        values.push_back(keys.back() + cache.page_keys());
-      }
-  }
-};
-
-}  // namespace
+DType cache_dtype(bool products_round) { return products_round && bf16_cache_runs() ? DType::bf16 : DType::f32; }
 
 Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOptions& options) {
   if (q.dim() != 3 || q.size(2) != cache.head_dim() || q.size(1) % cache.num_kv_heads() != 0)
@@ -140,10 +125,17 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
     for (int64_t i = begin; i < end; ++i) scaled_queries[i] = queries[i] * options.scale;
   });
 
+  // The keys and values of each head in each page.
   const bool in_bf16 = cache.dtype() == DType::bf16;
-  const PagePointers<uint16_t> bf16(in_bf16 ? cache : KvCache(1, 1));
-  const PagePointers<float> f32(in_bf16 ? KvCache(1, 1) : cache);
   const int64_t kv_heads = cache.num_kv_heads(), pages = static_cast<int64_t>(cache.pages().size());
+  const int64_t keys_bytes = tensor::byte_count({cache.page_keys()}, cache.dtype());
+  std::vector<const void*> keys, values;
+  for (int64_t h = 0; h < kv_heads; ++h)
+    for (const std::shared_ptr<std::byte>& page : cache.pages()) {
+      const std::byte* head_keys = page.get() + static_cast<int64_t>(cache.page_bytes()) / kv_heads * h;
+      keys.push_back(head_keys);
+      values.push_back(head_keys + keys_bytes);
+    }
 
   // The rows of one key/value head: its `group` query heads at each position, position after position. A task takes
   // some of them; long prompts give the later tasks more keys, so tasks are handed out one by one.
@@ -163,13 +155,8 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
     args.rows = std::min(per_task, rows - begin);
     args.head_dim = head_dim;
     args.softcap = options.softcap;
-    if (in_bf16) {
-      args.bf16_keys = bf16.keys.data() + h * pages;
-      args.bf16_values = bf16.values.data() + h * pages;
-    } else {
-      args.keys = f32.keys.data() + h * pages;
-      args.values = f32.values.data() + h * pages;
-    }
+    args.keys = keys.data() + h * pages;
+    args.values = values.data() + h * pages;
     for (int64_t r = 0; r < args.rows; ++r) {
       const int64_t t = (begin + r) / group, head = h * group + (begin + r) % group;
       args.q[r] = scaled_queries + (t * heads + head) * head_dim;

@@ -51,6 +51,9 @@ class KvCache {
 // Queries and weights are rounded to bf16, too.
 bool bf16_cache_runs();
 
+// What models keep keys and values in: bf16 where it runs and the model's products round their operands anyhow.
+DType cache_dtype(bool products_round);
+
 // q [T, H, D], whose query 0 stands at position options.query_offset -> [T, H, D]. Causal: the cache must already
 // hold that position and the ones after it up to T - 1 further. Not causal: every query sees all that is cached.
 // Bit-identical however queries are cut into calls and whatever the number of threads: each query goes through the

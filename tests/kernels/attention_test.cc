@@ -48,8 +48,8 @@ class Attention {
     CachedAttentionArgs args;
     args.rows = end - begin;
     args.head_dim = c_.head_dim;
-    args.bf16_keys = keys_.data();
-    args.bf16_values = values_.data();
+    args.keys = keys_.data();
+    args.values = values_.data();
     args.scratch = memory.data() + (64 - reinterpret_cast<uintptr_t>(memory.data()) % 64) % 64 / sizeof(float);
     for (int r = begin; r < end; ++r) {
       args.q[r - begin] = q_.data() + r * c_.head_dim;
@@ -88,7 +88,7 @@ class Attention {
   Case c_;
   std::vector<float> q_, k_, v_;
   std::vector<uint16_t> key_pages_, value_pages_;
-  std::vector<const uint16_t*> keys_, values_;
+  std::vector<const void*> keys_, values_;
 };
 
 std::vector<CachedBf16Attention> kernels() {

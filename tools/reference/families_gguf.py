@@ -184,6 +184,23 @@ CASES = {
 }
 
 
+def add_tensor(writer, target, value, dtype):
+    """Vectors and tables of positions in f32, matrices in bf16 where the folder (`dtype`) has them so."""
+    value = np.ascontiguousarray(value.float().numpy())
+    if value.ndim == 1 or "position_embd" in target:
+        writer.add_tensor(target, value)
+    else:
+        kind = gguf.GGMLQuantizationType.BF16 if dtype == torch.bfloat16 else gguf.GGMLQuantizationType.F32
+        writer.add_tensor(target, gguf.quantize(value, kind), raw_dtype=kind)
+
+
+def finish(writer):
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def write_case(name):
     architecture, change, more = CASES[name]
     c = Settings(json.loads((OUT / name / "config.json").read_text()))
@@ -200,16 +217,8 @@ def write_case(name):
                 part = part.removeprefix("transformer.")
             target = names.get_name(part, try_suffixes=(".weight", ".bias"))
             assert target, f"{part} has no name in {architecture}"
-            value = np.ascontiguousarray(value.numpy())
-            if value.ndim == 1 or "position_embd" in target:
-                writer.add_tensor(target, value)
-            else:
-                kind = gguf.GGMLQuantizationType.BF16 if tensor.dtype == torch.bfloat16 else gguf.GGMLQuantizationType.F32
-                writer.add_tensor(target, gguf.quantize(value, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+            add_tensor(writer, target, value, tensor.dtype)
+    finish(writer)
     return (folder / "model.gguf").stat().st_size
 
 

@@ -9,12 +9,11 @@ import json
 import sys
 
 import gguf
-import numpy as np
 import sentencepiece
-import torch
 from safetensors.torch import load_file
 from sentencepiece import sentencepiece_model_pb2
 
+from families_gguf import add_tensor, finish
 from t5 import CASES, OUT
 
 EXTRA = 100  # ids that T5's tokenizer class adds
@@ -78,16 +77,8 @@ def write_case(name):
     for full, tensor in load_file(OUT / name / "model.safetensors").items():
         target = names.get_name(full, try_suffixes=(".weight",))
         assert target, f"{full} has no name"
-        value = np.ascontiguousarray(tensor.float().numpy())
-        if value.ndim == 1:
-            writer.add_tensor(target, value)
-        else:
-            kind = gguf.GGMLQuantizationType.BF16 if tensor.dtype == torch.bfloat16 else gguf.GGMLQuantizationType.F32
-            writer.add_tensor(target, gguf.quantize(value, kind), raw_dtype=kind)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
+        add_tensor(writer, target, tensor, tensor.dtype)
+    finish(writer)
     return (folder / "model.gguf").stat().st_size
 
 

@@ -93,7 +93,7 @@ void attend(CachedAttentionArgs args, int row) {
   }
   for (int64_t page = first / kAttentionPage; page <= last / kAttentionPage; ++page) {
     const int64_t begin = page * kAttentionPage;
-    page_scores<kRows>(args, args.keys[page], weights);
+    page_scores<kRows>(args, static_cast<const float*>(args.keys[page]), weights);
     for (int r = 0; r < kRows; ++r) {
       if (args.first[r] >= begin + kAttentionPage || args.last[r] < begin) {  // sees nothing of this page
         decay[r] = 1;
@@ -105,7 +105,7 @@ void attend(CachedAttentionArgs args, int row) {
     }
     const int64_t from = first > begin ? first - begin : 0;
     const int64_t to = last + 1 - begin < kAttentionPage ? last + 1 - begin : kAttentionPage;
-    add_values<kRows>(args, args.values[page], weights, decay, args.out, static_cast<int>(from),
+    add_values<kRows>(args, static_cast<const float*>(args.values[page]), weights, decay, args.out, static_cast<int>(from),
                       static_cast<int>(to));
   }
   for (int r = 0; r < kRows; ++r) {

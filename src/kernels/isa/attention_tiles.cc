@@ -36,12 +36,14 @@ struct Scratch {
   float* out;         // [kAttentionRows][values_size]
   uint16_t* queries;  // tiles [keys_size / kStep][kAttentionRows][kStep]
   uint16_t* rounded;  // the weights in tiles [kPageSteps][kAttentionRows][kStep]
+  float* factors;     // of few rows: the rounded queries [kRowsInVectors][keys_size]
 
   Scratch(float* memory, int64_t keys_size, int64_t values_size)
       : weights(memory),
         out(weights + kAttentionRows * kAttentionPage),
         queries(reinterpret_cast<uint16_t*>(out + kAttentionRows * values_size)),
-        rounded(queries + kAttentionRows * keys_size) {}
+        rounded(queries + kAttentionRows * keys_size),
+        factors(reinterpret_cast<float*>(rounded + kAttentionRows * kAttentionPage)) {}
 };
 
 class Call {
@@ -69,8 +71,8 @@ class Call {
     const bool in_tiles = rows > kRowsInVectors;
     if (in_tiles) {
       const TileShapes shapes;
-      pages(first, last, [&](int64_t page) { scores_in_tiles(args_.bf16_keys[page]); },
-            [&](int64_t page) { values_in_tiles(args_.bf16_values[page]); });
+      pages(first, last, [&](int64_t page) { scores_in_tiles(keys_of(page)); },
+            [&](int64_t page) { values_in_tiles(values_of(page)); });
     } else {
       switch (rows) {
         case 1: pages_in_vectors<1>(first, last); break;
@@ -86,10 +88,16 @@ class Call {
   }
 
  private:
+  const uint16_t* keys_of(int64_t page) const { return static_cast<const uint16_t*>(args_.keys[page]); }
+  const uint16_t* values_of(int64_t page) const { return static_cast<const uint16_t*>(args_.values[page]); }
+
   template <int kRows>
   void pages_in_vectors(int64_t first, int64_t last) {
-    pages(first, last, [&](int64_t page) { scores_in_vectors<kRows>(args_.bf16_keys[page]); },
-          [&](int64_t page) { values_in_vectors<kRows>(args_.bf16_values[page]); });
+    for (int r = 0; r < kRows; ++r)
+      for (int64_t d = 0; d < keys_size_; d += Vec::kWidth)
+        load_bf16(at_.queries + (d / kStep * kAttentionRows + r) * kStep + d % kStep).store(at_.factors + r * keys_size_ + d);
+    pages(first, last, [&](int64_t page) { scores_in_vectors<kRows>(keys_of(page)); },
+          [&](int64_t page) { values_in_vectors<kRows>(values_of(page)); });
   }
 
   template <class Scores, class Values>
@@ -169,16 +177,12 @@ class Call {
 
   template <int kRows>
   void scores_in_vectors(const uint16_t* keys) {
-    float queries[kRows][kStep];
     for (int v = 0; v < kPageTiles; ++v) {
       Vec sum[kRows];
       for (int r = 0; r < kRows; ++r) sum[r] = Vec::zero();
       for (int64_t d = 0; d < keys_size_; d += kStep) {
-        for (int r = 0; r < kRows; ++r)
-          for (int i = 0; i < kStep; i += Vec::kWidth)
-            load_bf16(at_.queries + (d / kStep * kAttentionRows + r) * kStep + i).store(queries[r] + i);
         const uint16_t* at = keys + d * kAttentionPage + v * 2 * Vec::kWidth;
-        add_step<kRows>(at, 2 * kAttentionPage, queries[0], kStep, sum);
+        add_step<kRows>(at, 2 * kAttentionPage, at_.factors + d, keys_size_, sum);
       }
       for (int r = 0; r < kRows; ++r) sum[r].store(at_.weights + r * kAttentionPage + v * Vec::kWidth);
     }

@@ -57,8 +57,7 @@ std::unique_ptr<DecodeState> Decoder::new_state() const {
 }
 
 DType Decoder::cache_dtype() const {
-  const bool rounds = !layers_.empty() && layers_[0].query_key_value.rounds();
-  return rounds && ops::bf16_cache_runs() ? DType::bf16 : DType::f32;
+  return ops::cache_dtype(!layers_.empty() && layers_[0].query_key_value.rounds());
 }
 
 std::unique_ptr<DecodeState> Decoder::encode(std::span<const int32_t> ids) const {

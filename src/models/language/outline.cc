@@ -17,8 +17,7 @@ int64_t kept_bytes(int64_t heads, int64_t head_dim, const formats::TensorSource&
   const formats::TensorInfo* largest = nullptr;
   for (const formats::TensorInfo& info : source.tensors())
     if (!largest || tensor::element_count(info.shape) > tensor::element_count(largest->shape)) largest = &info;
-  const bool bf16 = ops::bf16_cache_runs() && largest && largest->dtype != DType::f32;
-  const ops::KvCache cache(heads, head_dim, bf16 ? DType::bf16 : DType::f32);
+  const ops::KvCache cache(heads, head_dim, ops::cache_dtype(largest && largest->dtype != DType::f32));
   return static_cast<int64_t>(cache.page_bytes()) / ops::KvCache::kPage;
 }
 

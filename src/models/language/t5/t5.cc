@@ -70,8 +70,7 @@ Tensor T5::joined(const Tensor& heads) const {
 }
 
 DType T5::cache_dtype() const {
-  const bool rounds = !encoder_.empty() && encoder_[0].self.query_key_value.rounds();
-  return rounds && ops::bf16_cache_runs() ? DType::bf16 : DType::f32;
+  return ops::cache_dtype(!encoder_.empty() && encoder_[0].self.query_key_value.rounds());
 }
 
 Tensor T5::self_attention(const SelfAttention& layer, const Tensor& x, const Tensor& bias,
