@@ -125,8 +125,10 @@ class Message {
   std::string text_;
 };
 
+// unigram: T5's; else BPE.
 void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokenizer,
-                         const std::vector<int64_t>& kinds, const std::string& folder) {
+                         const std::vector<int64_t>& kinds, bool unigram,
+                         const std::string& path) {
   const std::vector<double> scores = file.get_floats("tokenizer.ggml.scores");
   Message model;
   bool bytes = false;
@@ -134,27 +136,32 @@ void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokeniz
     const auto at = static_cast<size_t>(id);
     TokenKind kind = kind_of(kinds, at);
     bytes = bytes || kind == TokenKind::byte;
-    if (kind == TokenKind::undefined) kind = TokenKind::normal;
+    if (kind == TokenKind::undefined) kind = unigram ? TokenKind::unused : TokenKind::normal;
     // BPE models have no unused pieces; one that is found whole is in nobody's way.
-    if (kind == TokenKind::unused) kind = TokenKind::user_defined;
+    if (kind == TokenKind::unused && !unigram) kind = TokenKind::user_defined;
+    if (unigram && tokenizer.unk_id == id) kind = TokenKind::unknown;
     Message piece;
     piece.bytes(1, tokenizer.token_text(id));
     piece.real(2, at < scores.size() ? static_cast<float>(scores[at]) : 0.0f);
     piece.integer(3, static_cast<int64_t>(kind));
     model.bytes(1, piece.text());
   }
-  constexpr int64_t kBpe = 2;
+  constexpr int64_t kUnigram = 1, kBpe = 2;
   Message trainer, normalizer;
-  trainer.integer(3, kBpe).integer(4, tokenizer.vocab_size()).integer(35, bytes);
+  trainer.integer(3, unigram ? kUnigram : kBpe).integer(4, tokenizer.vocab_size()).integer(35, bytes);
   const std::pair<int, std::optional<int32_t>> ids[] = {
       {40, tokenizer.unk_id}, {41, tokenizer.bos_id}, {42, tokenizer.eos_id},
       {43, tokenizer.pad_id}};
   for (const auto& [field, id] : ids) trainer.integer(field, id ? *id : -1);
-  normalizer.bytes(1, "identity");
-  normalizer.integer(3, file.get_bool("tokenizer.ggml.add_space_prefix", true));
-  normalizer.integer(4, false).integer(5, true);
+  const std::string charsmap = unigram ? read_charsmap(file) : "";
+  normalizer.bytes(1, charsmap.empty() ? "identity" : "user_defined");
+  if (!charsmap.empty()) normalizer.bytes(2, charsmap);
+  normalizer.integer(3, file.get_bool("tokenizer.ggml.add_space_prefix", !unigram));
+  normalizer.integer(
+      4, unigram && file.get_bool("tokenizer.ggml.remove_extra_whitespaces", false));
+  normalizer.integer(5, true);
   model.bytes(2, trainer.text()).bytes(3, normalizer.text());
-  formats::write_text_file(folder + "/tokenizer.model", model.text());
+  formats::write_text_file(path, model.text());
 }
 
 }  // namespace
@@ -164,15 +171,18 @@ void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& token
   std::vector<int64_t> kinds;
   if (file.has_key("tokenizer.ggml.token_type")) kinds = file.get_ints("tokenizer.ggml.token_type");
   const std::string model = file.get_string("tokenizer.ggml.model");
-  const bool spm = model == "llama";
+  const bool unigram = model == "t5", spm = model == "llama" || unigram;
   if (!spm && model != "gpt2")
-    fail("{}: tokenizer.ggml.model: writing {} as files is not known; gpt2 and llama are",
+    fail("{}: tokenizer.ggml.model: writing {} as files is not known; gpt2, llama and t5 are",
          file.describe(), model);
   if (spm)
-    write_sentencepiece(file, tokenizer, kinds, folder);
+    write_sentencepiece(file, tokenizer, kinds, unigram,
+                        folder + (unigram ? "/spiece.model" : "/tokenizer.model"));
   else
     write_byte_level(file, tokenizer, kinds, folder);
-  OrderedJson config = {{"tokenizer_class", spm ? "LlamaTokenizer" : "PreTrainedTokenizerFast"}};
+  OrderedJson config = {{"tokenizer_class", unigram ? "T5Tokenizer"
+                                            : spm   ? "LlamaTokenizer"
+                                                    : "PreTrainedTokenizerFast"}};
   const std::pair<const char*, std::optional<int32_t>> named[] = {{"bos_token", tokenizer.bos_id},
                                                                   {"eos_token", tokenizer.eos_id},
                                                                   {"unk_token", tokenizer.unk_id},
@@ -180,8 +190,9 @@ void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& token
   for (const auto& [name, id] : named)
     if (id) config[name] = tokenizer.token_text(*id);
   config["add_bos_token"] = tokenizer.adds_bos;
-  config["add_eos_token"] = file.get_bool("tokenizer.ggml.add_eos_token", false);
+  config["add_eos_token"] = file.get_bool("tokenizer.ggml.add_eos_token", unigram);
   config["clean_up_tokenization_spaces"] = false;
+  if (unigram) config["extra_ids"] = 0;  // those that there are lie in the vocabulary
   if (spm) {
     config["legacy"] = true;  // after a special token, text gets the space before it again
     config["added_tokens_decoder"] = OrderedJson::object();

@@ -7,8 +7,9 @@
 
 namespace sumi::text {
 
-// Writes tokenizer.json (byte-level BPE) or tokenizer.model (SentencePiece), and
-// tokenizer_config.json, into a folder. Throws Error if the file's tokenizer is of another kind.
+// Writes tokenizer.json (byte-level BPE), tokenizer.model or spiece.model (SentencePiece's BPE and T5's
+// unigram model), and tokenizer_config.json, into a folder. Throws Error if the file's tokenizer is of
+// another kind.
 void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& tokenizer,
                            const std::string& folder);
 

@@ -46,7 +46,7 @@ ConvertReport convert_to_safetensors(const std::string& folder, const std::strin
 ConvertReport recode_gguf(const std::string& path, const std::string& out,
                           const ConvertOptions& options);
 
-// A GGUF file of a family of decoders -> a Hugging Face folder: config.json, the tokenizer's files,
+// A GGUF file of a family of decoders or of T5 -> a Hugging Face folder: config.json, the tokenizer's files,
 // one model.safetensors. Block-quantized matrices become f16 unless `dtype` says otherwise. What was
 // written is read again and compared. The same errors; and Error naming a family whose
 // configuration is not written, or what is lost.

@@ -10,6 +10,7 @@
 #include "models/language/gguf_metadata.h"
 #include "models/language/hf_config.h"
 #include "models/language/output.h"
+#include "models/language/t5/t5_convert.h"
 #include "models/language/t5/t5_gguf.h"
 #include "models/language/tensor_moves.h"
 #include "text/tokenizer_export.h"
@@ -38,10 +39,6 @@ bool is_matrix(const formats::TensorInfo& info) {
 Tensor recoded_rows(const Tensor& x, DType dtype, const std::string& name) {
   const Tensor rows = x.view({x.numel() / x.shape().back(), x.shape().back()});
   return recoded(rows, dtype, name).view(x.shape());
-}
-
-const char* torch_name(DType dtype) {
-  return dtype == DType::f32 ? "float32" : dtype == DType::bf16 ? "bfloat16" : "float16";
 }
 
 }  // namespace
@@ -88,7 +85,7 @@ ConvertReport gguf_to_folder(const std::string& path, const std::string& out,
                              const ConvertOptions& options) {
   check_folder_target(out, options);
   const formats::GgufFile file(path);
-  if (is_t5(file)) fail("{}: a folder from a GGUF file of T5 is not written", path);
+  if (is_t5(file)) return t5_gguf_to_folder(file, out, options);
   const Family& family = family_for(file);
   const DecoderSpec spec = family.from_gguf(file);
   check_spec(spec, path);

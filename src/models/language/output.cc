@@ -89,6 +89,10 @@ Tensor recoded(const Tensor& x, DType dtype, const std::string& name) {
   return out;
 }
 
+const char* torch_name(DType dtype) {
+  return dtype == DType::f32 ? "float32" : dtype == DType::bf16 ? "bfloat16" : "float16";
+}
+
 ByteProgress::ByteProgress(const formats::TensorSource& source, std::function<void(double)> report)
     : report_(std::move(report)) {
   for (const formats::TensorInfo& info : source.tensors())

@@ -41,6 +41,9 @@ Tensor plus(const Tensor& x, float offset);  // f32
 // written.
 Tensor recoded(const Tensor& x, DType dtype, const std::string& name);
 
+// PyTorch's name for a floating type.
+const char* torch_name(DType dtype);
+
 // How much of a source's bytes was used.
 class ByteProgress {
  public:

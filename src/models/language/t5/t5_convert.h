@@ -1,8 +1,9 @@
-// T5's Hugging Face folders as GGUF files.
+// T5's Hugging Face folders as GGUF files, and back.
 #pragma once
 
 #include <string>
 
+#include "formats/gguf.h"
 #include "models/language/config.h"
 #include "models/language/convert.h"
 
@@ -11,5 +12,8 @@ namespace sumi::models {
 // convert_to_gguf() for a folder with this configuration of T5's family.
 ConvertReport convert_t5_to_gguf(const Config& config, const std::string& folder,
                                  const std::string& out, const ConvertOptions& options);
+// gguf_to_folder() for such a file.
+ConvertReport t5_gguf_to_folder(const formats::GgufFile& file, const std::string& out,
+                                const ConvertOptions& options);
 
 }  // namespace sumi::models
