@@ -45,6 +45,9 @@ CASES = {
     # A table of biases in every layer.
     "umt5": (config(architectures=["UMT5ForConditionalGeneration"], model_type="umt5", feed_forward_proj="gated-silu"),
              dict(dtype=torch.bfloat16)),
+    # UL2's first release; d_kv and heads are as wide as the model there, too.
+    "ul2": (config(**PUBLISHED, feed_forward_proj="gated-silu", tie_word_embeddings=False, num_decoder_layers=2),
+            dict(dtype=torch.bfloat16, length=150, separate_head=True)),
     "t5_encoder": (config(architectures=["T5EncoderModel"]), dict(encoder=True, dtype=torch.bfloat16)),
     "t5_128": (config(**PUBLISHED, d_kv=12, vocab_size=352), dict(dtype=torch.bfloat16, length=150, tokenizer="spiece.model")),
     "t5_gated_128": (config(**PUBLISHED, feed_forward_proj="gated-gelu", tie_word_embeddings=False, num_decoder_layers=2,

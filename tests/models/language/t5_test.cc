@@ -1,4 +1,4 @@
-// T5, T5 v1.1, mT5, UMT5 and an encoder alone against transformers (tests/data/t5, written by
+// T5, T5 v1.1, mT5, UMT5, UL2 and an encoder alone against transformers (tests/data/t5, written by
 // tools/reference/t5.py), and GGUF files with the same weights (t5_gguf.py).
 #include "models/language/t5/t5.h"
 
@@ -50,7 +50,7 @@ TEST_P(T5Case, OtherComputeTypesAreNear) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, T5Case,
-                         testing::Values("t5", "t5_gated", "mt5", "umt5", "t5_encoder", "t5_128",
+                         testing::Values("t5", "t5_gated", "mt5", "umt5", "ul2", "t5_encoder", "t5_128",
                                          "t5_gated_128", "umt5_128", "t5_encoder_128",
                                          "gguf_t5_128", "gguf_t5_gated_128", "gguf_umt5_128",
                                          "gguf_t5_encoder_128"),
