@@ -3,6 +3,8 @@
 // among many.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/isa/matmul_isa.h"
 #include "kernels/isa/tiles.h"
 
@@ -21,10 +23,7 @@ struct Block {
   static_assert(kTiles * kPanels <= 4 && kTiles <= 2);
   static constexpr int kFirstWeights = 4 + kTiles, kWeightTiles = 8 - kFirstWeights;
 
-  // Adds steps [begin, end); x: the tiles' activations at `begin`, x_stride bytes apart; w: the panels' weights there.
-  static void add(const std::byte* x, int64_t x_stride, const std::byte* w, int64_t w_stride, int64_t steps) {
-    for (int64_t i = 0; i < steps; ++i, x += kStepBytes, w += kStepBytes) step(x, x_stride, w, w_stride);
-  }
+  // x: the tiles' activations of this step, x_stride bytes apart; w: the panels' weights, w_stride bytes apart.
   static void step(const std::byte* x, int64_t x_stride, const std::byte* w, int64_t w_stride) {
     tile_load<4>(x, 64);
     if constexpr (kTiles == 2) tile_load<5>(x + x_stride, 64);
@@ -77,10 +76,11 @@ struct Tail {
 };
 
 // Rows [row, row + rows) of a panel, from a tile's sums.
-inline void store_rows(const MatmulArgs& args, int64_t panel, int64_t row, int64_t rows, const float* sums) {
+inline void store_rows(const MatmulArgs& args, const float* bias, int64_t panel, int64_t row, int64_t rows,
+                       const float* sums) {
   for (int64_t r = 0; r < rows; ++r) {
     const Vec total = Vec::load(sums + r * kPanel);
-    store_panel_row(args, args.bias, panel, row + r, &total);
+    store_panel_row(args, bias, panel, row + r, &total);
   }
 }
 
@@ -101,47 +101,83 @@ void few_rows(const MatmulArgs& args, int64_t panel) {
   if (w.k % kStepK > 0) B::step(x + steps * kStepBytes, 0, Tail(w, panel, kPanels, steps).panels[0], kStepBytes);
   alignas(64) float sums[kPanels][kTileFloats];
   B::store(sums[0], 0);
-  for (int p = 0; p < kPanels; ++p) store_rows(args, panel + p, 0, args.m, sums[p]);
+  for (int p = 0; p < kPanels; ++p) store_rows(args, args.bias, panel + p, 0, args.m, sums[p]);
 }
 
-// Many rows, up to kBand at a time: stretches of the weights' K stay in the first cache.
-inline constexpr int64_t kBandTiles = 16, kStretch = 8;  // steps
+// Many rows: each two tiles of them meet a group of panels, whose stretch of K stays in the second cache meanwhile.
+// Between stretches sums wait in y.
+inline constexpr int64_t kGroup = 16, kStretch = 64;  // panels; steps at most
 
-template <int kPanels>
-void many_rows(const MatmulArgs& args, int64_t panel) {
+// Asks for y's cache lines, a few rows a step, so that they are there when the sums are stored.
+class OutputAhead {
+ public:
+  OutputAhead(const MatmulArgs& args, int64_t panel, int64_t row, int64_t rows, int64_t steps)
+      : at_(args.y + row * args.ldy + panel * kPanel),
+        stride_(args.ldy),
+        left_(rows),
+        rows_(steps > 0 ? (rows + steps - 1) / steps : 0) {}
+  template <int kPanels>
+  void step() {
+    for (int64_t r = 0; r < rows_ && left_ > 0; ++r, --left_, at_ += stride_)
+      for (int p = 0; p < kPanels; ++p) prefetch_to_write(at_ + p * kPanel);
+  }
+
+ private:
+  const float* at_;
+  int64_t stride_, left_, rows_;
+};
+
+// Steps [begin, end) of K for kTiles tiles of rows from `row` on and kPanels panels.
+template <int kTiles, int kPanels>
+void add_stretch(const MatmulArgs& args, int64_t panel, int64_t row, int64_t begin, int64_t end) {
+  using B = Block<kTiles, kPanels>;
   const PackedMatrix& w = args.weight;
   const int64_t steps = w.k / kStepK, stride = static_cast<int64_t>(w.panel_bytes);
-  const int64_t x_stride = (w.k + kStepK - 1) / kStepK * kStepBytes, tiles = (args.m + kTileRows - 1) / kTileRows;
+  const int64_t x_stride = (w.k + kStepK - 1) / kStepK * kStepBytes;
+  const std::byte* x = reinterpret_cast<const std::byte*>(args.x_tiles) + row / kTileRows * x_stride;
   const std::byte* weights = w.data + panel * stride;
-  constexpr int64_t kSums = kPanels * kTileFloats;
-  alignas(64) float sums[kBandTiles * kSums];
-  const auto add = [&](auto block, const std::byte* x, const std::byte* from, int64_t from_stride, int64_t count,
-                       float* to, bool first) {
-    using B = decltype(block);
-    if (first) B::zero();
-    else B::load(to, kSums);
-    B::add(x, x_stride, from, from_stride, count);
-    B::store(to, kSums);
-  };
-  for (int64_t band = 0; band < tiles; band += kBandTiles) {
-    const int64_t count = tiles - band < kBandTiles ? tiles - band : kBandTiles;
-    const std::byte* x = reinterpret_cast<const std::byte*>(args.x_tiles) + band * x_stride;
-    const auto stretch = [&](int64_t begin, const std::byte* from, int64_t from_stride, int64_t length) {
-      const std::byte* at = x + begin * kStepBytes;
-      int64_t t = 0;
-      for (; t + 2 <= count; t += 2)
-        add(Block<2, kPanels>(), at + t * x_stride, from, from_stride, length, sums + t * kSums, begin == 0);
-      if (t < count) add(Block<1, kPanels>(), at + t * x_stride, from, from_stride, length, sums + t * kSums, begin == 0);
-    };
-    for (int64_t begin = 0; begin < steps; begin += kStretch)
-      stretch(begin, weights + begin * kStepBytes, stride, steps - begin < kStretch ? steps - begin : kStretch);
-    if (w.k % kStepK > 0) stretch(steps, Tail(w, panel, kPanels, steps).panels[0], kStepBytes, 1);
-    for (int64_t t = 0; t < count; ++t)
-      for (int p = 0; p < kPanels; ++p) {
-        const int64_t row = (band + t) * kTileRows, rows = args.m - row < kTileRows ? args.m - row : kTileRows;
-        store_rows(args, panel + p, row, rows, sums + t * kSums + p * kTileFloats);
+  const auto rows_of = [&](int tile) { return std::min(kTileRows, args.m - row - tile * kTileRows); };
+  alignas(64) float sums[kTiles * kPanels][kTileFloats];
+  if (begin == 0) {
+    B::zero();
+  } else {
+    for (int i = 0; i < kTiles * kPanels; ++i)
+      for (int64_t r = 0; r < rows_of(i / kPanels); ++r) {
+        Vec total;
+        load_panel_row(args, panel + i % kPanels, row + i / kPanels * kTileRows + r, &total);
+        total.store(sums[i] + r * kPanel);
       }
+    B::load(sums[0], kPanels * kTileFloats);
   }
+  OutputAhead ahead(args, panel, row, begin == 0 ? std::min(kTiles * kTileRows, args.m - row) : 0, end - begin);
+  for (int64_t i = begin; i < end; ++i) {
+    ahead.template step<kPanels>();
+    B::step(x + i * kStepBytes, x_stride, weights + i * kStepBytes, stride);
+  }
+  const bool last = end == steps;
+  if (last && w.k % kStepK > 0)
+    B::step(x + steps * kStepBytes, x_stride, Tail(w, panel, kPanels, steps).panels[0], kStepBytes);
+  B::store(sums[0], kPanels * kTileFloats);
+  for (int i = 0; i < kTiles * kPanels; ++i)
+    store_rows(args, last ? args.bias : nullptr, panel + i % kPanels, row + i / kPanels * kTileRows,
+               rows_of(i / kPanels), sums[i]);
+}
+
+// Panels [begin, end), at most kGroup.
+inline void many_rows(const MatmulArgs& args, int64_t first_panel, int64_t end_panel) {
+  const int64_t steps = args.weight.k / kStepK, stretches = (steps + kStretch - 1) / kStretch;
+  int64_t begin = 0;
+  do {
+    const int64_t end = stretches > 1 ? std::min(begin + (steps + stretches - 1) / stretches, steps) : steps;
+    for (int64_t row = 0; row < args.m; row += 2 * kTileRows) {
+      const bool two = row + kTileRows < args.m;
+      int64_t panel = first_panel;
+      for (; panel + 2 <= end_panel; panel += 2)
+        (two ? add_stretch<2, 2> : add_stretch<1, 2>)(args, panel, row, begin, end);
+      if (panel < end_panel) (two ? add_stretch<2, 1> : add_stretch<1, 1>)(args, panel, row, begin, end);
+    }
+    begin = end;
+  } while (begin < steps);
 }
 
 }  // namespace bf16_tiles
@@ -157,8 +193,7 @@ inline void bf16_panels_in_tiles(const MatmulArgs& args, int64_t begin, int64_t 
     for (; begin + 4 <= end; begin += 4) few_rows<4>(args, begin);
     for (; begin < end; ++begin) few_rows<1>(args, begin);
   } else {
-    for (; begin + 2 <= end; begin += 2) many_rows<2>(args, begin);
-    for (; begin < end; ++begin) many_rows<1>(args, begin);
+    for (; begin < end; begin += kGroup) many_rows(args, begin, std::min(begin + kGroup, end));
   }
 }
 

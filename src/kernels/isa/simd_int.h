@@ -210,6 +210,13 @@ inline void prefetch_later(const void* p) {
 #endif
 }
 
+// The same for one that will be written.
+inline void prefetch_to_write(const void* p) {
+#if defined(__GNUC__)
+  __builtin_prefetch(p, 1);
+#endif
+}
+
 #if defined(SUMI_VNNI)
 inline Register dot_u8_s8(Register sum, Register u, Register s) { return _mm512_dpbusd_epi32(sum, u, s); }
 #endif
