@@ -12,7 +12,7 @@ void matmul(benchmark::State& state, const SourceFormat& format, const Shape3& s
   const PackedCase packed(packed_layout(format.kind, shape.n, shape.k), format.kind,
                           random_rows(format, shape.n, shape.k, 1));
   Activations a(shape.m, shape.k, 2);
-  std::vector<float> y(static_cast<size_t>(shape.m * shape.n));
+  Aligned<float> y(static_cast<size_t>(shape.m * shape.n), 0.0f);
   MatmulArgs args;
   args.weight = packed.matrix;
   args.m = shape.m;

@@ -8,7 +8,7 @@
 namespace sumi::kernels {
 
 inline constexpr int kAttentionPage = 64;   // positions in a page
-inline constexpr int kAttentionRows = 16;   // most query rows in one call
+inline constexpr int kAttentionRows = 32;   // most query rows in one call
 
 // A head's keys and values in a page whose elements are bf16, in pairs as tiles (AMX) multiply them; zeros where no
 // position is and behind the head's size D:

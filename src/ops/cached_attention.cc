@@ -36,26 +36,33 @@ Element* KvCache::head_in_page(int64_t position, int64_t head) const {
          head * (page_keys() + page_values());
 }
 
-// `count` rows of one head, from position length_ on; rows of all heads follow each other.
-void KvCache::put_f32(const float* keys, const float* values, int64_t count, int64_t head) {
+// `count` rows of one head, from position `begin` on, all in one page; rows of all heads follow each other.
+void KvCache::put_f32(const float* keys, const float* values, int64_t begin, int64_t count, int64_t head) {
   const int64_t row = heads_ * head_dim_;
+  float* const page = head_in_page<float>(begin, head);
   for (int64_t t = 0; t < count; ++t) {
-    const int64_t slot = (length_ + t) % kPage;
-    float* to = head_in_page<float>(length_ + t, head);
-    for (int64_t d = 0; d < head_dim_; ++d) to[d * kPage + slot] = keys[t * row + d];
-    std::memcpy(to + page_keys() + slot * head_dim_, values + t * row, static_cast<size_t>(head_dim_) * sizeof(float));
+    const int64_t slot = (begin + t) % kPage;
+    for (int64_t d = 0; d < head_dim_; ++d) page[d * kPage + slot] = keys[t * row + d];
+    std::memcpy(page + page_keys() + slot * head_dim_, values + t * row, static_cast<size_t>(head_dim_) * sizeof(float));
   }
 }
 
-void KvCache::put_bf16(const float* keys, const float* values, int64_t count, int64_t head) {
+void KvCache::put_bf16(const float* keys, const float* values, int64_t begin, int64_t count, int64_t head) {
+  constexpr int64_t kAtOnce = 64;  // elements that are rounded together, by vectors
   const int64_t row = heads_ * head_dim_, size = kernels::attention_values_size(head_dim_);
+  uint16_t *const to_keys = head_in_page<uint16_t>(begin, head), *const to_values = to_keys + page_keys();
+  uint16_t rounded[kAtOnce];
   for (int64_t t = 0; t < count; ++t) {
-    const int64_t slot = (length_ + t) % kPage;
-    uint16_t* to = head_in_page<uint16_t>(length_ + t, head);
-    for (int64_t d = 0; d < head_dim_; ++d)
-      to[(d / 2 * kPage + slot) * 2 + d % 2] = base::float_to_bf16(keys[t * row + d]);
-    to += page_keys() + slot / 2 * 2 * size + slot % 2;
-    for (int64_t d = 0; d < head_dim_; ++d) to[2 * d] = base::float_to_bf16(values[t * row + d]);
+    const int64_t slot = (begin + t) % kPage;
+    for (int64_t first = 0; first < head_dim_; first += kAtOnce) {
+      const int64_t some = std::min(kAtOnce, head_dim_ - first);
+      for (int64_t d = 0; d < some; ++d) rounded[d] = base::float_to_bf16(keys[t * row + first + d]);
+      if (some % 2 > 0) rounded[some] = 0;
+      for (int64_t d = 0; d < some; d += 2) std::memcpy(to_keys + ((first + d) / 2 * kPage + slot) * 2, rounded + d, 4);
+      for (int64_t d = 0; d < some; ++d) rounded[d] = base::float_to_bf16(values[t * row + first + d]);
+      uint16_t* const to = to_values + (slot / 2 * size + first) * 2 + slot % 2;
+      for (int64_t d = 0; d < some; ++d) to[2 * d] = rounded[d];
+    }
   }
 }
 
@@ -75,10 +82,15 @@ void KvCache::append(const Tensor& k, const Tensor& v) {
     std::memset(pages_.back().get(), 0, bytes);
   }
   const float *keys = k.f32(), *values = v.f32();
-  base::parallel_for(heads_, count < 8 ? heads_ : 1, [&](int64_t begin, int64_t end) {
-    for (int64_t h = begin; h < end; ++h)
-      if (dtype_ == DType::bf16) put_bf16(keys + h * head_dim_, values + h * head_dim_, count, h);
-      else put_f32(keys + h * head_dim_, values + h * head_dim_, count, h);
+  const int64_t first_page = length_ / kPage, pages = (length_ + count + kPage - 1) / kPage - first_page;
+  base::parallel_for(heads_ * pages, count < 8 ? heads_ * pages : 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t page = first_page + i / heads_, head = i % heads_;
+      const int64_t from = std::max(length_, page * kPage), some = std::min(length_ + count, (page + 1) * kPage) - from;
+      const int64_t at = ((from - length_) * heads_ + head) * head_dim_;
+      if (dtype_ == DType::bf16) put_bf16(keys + at, values + at, from, some, head);
+      else put_f32(keys + at, values + at, from, some, head);
+    }
   });
   length_ += count;
 }
@@ -139,7 +151,7 @@ Tensor cached_attention(const Tensor& q, const KvCache& cache, const AttentionOp
 
   // The rows of one key/value head: its `group` query heads at each position, position after position. A task takes
   // some of them; long prompts give the later tasks more keys, so tasks are handed out one by one.
-  const int64_t rows = count * group, per_task = in_bf16 ? kernels::kAttentionRows : kernels::kAttentionRows / 2;
+  const int64_t rows = count * group, per_task = in_bf16 ? kernels::kAttentionRows : 8;
   const int64_t tasks_per_head = (rows + per_task - 1) / per_task;
   const int64_t scratch = kernels::attention_scratch(head_dim);
   base::parallel_tasks(kv_heads * tasks_per_head, [&](int64_t task) {

@@ -37,8 +37,8 @@ class KvCache {
   size_t page_bytes() const;
 
  private:
-  void put_f32(const float* keys, const float* values, int64_t count, int64_t head);
-  void put_bf16(const float* keys, const float* values, int64_t count, int64_t head);
+  void put_f32(const float* keys, const float* values, int64_t begin, int64_t count, int64_t head);
+  void put_bf16(const float* keys, const float* values, int64_t begin, int64_t count, int64_t head);
   template <class Element>
   Element* head_in_page(int64_t position, int64_t head) const;
 

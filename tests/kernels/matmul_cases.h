@@ -3,10 +3,12 @@
 
 #include <cmath>
 #include <cstring>
+#include <new>
 #include <random>
 #include <vector>
 
 #include "base/half.h"
+#include "base/memory.h"
 #include "kernels/matmul.h"
 #include "kernels/pack.h"
 
@@ -60,11 +62,27 @@ inline std::vector<std::byte> random_rows(const SourceFormat& format, int64_t n,
   return rows;
 }
 
+// Vectors that begin with a cache line, as the engine's own memory.
+template <class T>
+struct CacheLines {
+  using value_type = T;
+  CacheLines() = default;
+  template <class U>
+  CacheLines(const CacheLines<U>&) {}
+  T* allocate(size_t count) {
+    return static_cast<T*>(::operator new(count * sizeof(T), std::align_val_t{base::kAlignment}));
+  }
+  void deallocate(T* at, size_t) { ::operator delete(at, std::align_val_t{base::kAlignment}); }
+  bool operator==(const CacheLines&) const { return true; }
+};
+template <class T>
+using Aligned = std::vector<T, CacheLines<T>>;
+
 // Random activations in every form a kernel may ask for.
 struct Activations {
   std::vector<float> x;
   std::vector<uint16_t> bf16;
-  std::vector<int8_t> codes;
+  Aligned<int8_t> codes;
   std::vector<float> scales, scaled_sums, tile_scales, tile_scaled_sums;
   std::vector<uint16_t> tiles;
   std::vector<int32_t> sums, offsets;

@@ -82,11 +82,12 @@ void attend(CachedAttentionArgs args, int row) {
     args.bias[r] = args.bias[row + r];
   }
   float* weights = args.scratch;
-  float maximum[kRows], total[kRows], decay[kRows];
+  float maximum[kRows], decay[kRows];
+  Vec total[kRows];
   int64_t first = args.first[0], last = args.last[0];
   for (int r = 0; r < kRows; ++r) {
     maximum[r] = -std::numeric_limits<float>::infinity();
-    total[r] = 0;
+    total[r] = Vec::zero();
     first = args.first[r] < first ? args.first[r] : first;
     last = args.last[r] > last ? args.last[r] : last;
     for (int64_t d = 0; d < args.head_dim; ++d) args.out[r][d] = 0;
@@ -100,8 +101,8 @@ void attend(CachedAttentionArgs args, int row) {
         for (int s = 0; s < kAttentionPage; ++s) weights[r * kAttentionPage + s] = 0;
         continue;
       }
-      const float sum = page_weights<false>(args, r, begin, weights + r * kAttentionPage, maximum[r], decay[r]);
-      total[r] = total[r] * decay[r] + sum;
+      const Vec sum = page_weights<false>(args, r, begin, weights + r * kAttentionPage, maximum[r], decay[r]);
+      total[r] = total[r] * Vec::set1(decay[r]) + sum;
     }
     const int64_t from = first > begin ? first - begin : 0;
     const int64_t to = last + 1 - begin < kAttentionPage ? last + 1 - begin : kAttentionPage;
@@ -109,7 +110,7 @@ void attend(CachedAttentionArgs args, int row) {
                       static_cast<int>(to));
   }
   for (int r = 0; r < kRows; ++r) {
-    const float inverse = total[r] > 0 ? 1 / total[r] : 0;
+    const float sum = sum_lanes(total[r]), inverse = sum > 0 ? 1 / sum : 0;
     for (int64_t d = 0; d < args.head_dim; ++d) args.out[r][d] = args.out[r][d] * inverse;
   }
 }

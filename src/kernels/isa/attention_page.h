@@ -12,9 +12,9 @@ namespace sumi::kernels::SUMI_ISA {
 inline constexpr int kPageVectors = kAttentionPage / Vec::kWidth;
 
 // Turns one row's scores into weights in place: masks, subtracts the running maximum, exponentiates. Returns their
-// sum; decay is what earlier sums must be multiplied by. kRounded: the weights are rounded to bf16.
+// sums, lane by lane; decay is what earlier sums must be multiplied by. kRounded: the weights are rounded to bf16.
 template <bool kRounded>
-float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, float* scores, float& maximum,
+Vec page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, float* scores, float& maximum,
                    float& decay) {
   const int64_t lo = args.first[r] - page_begin, hi = args.last[r] - page_begin;
   const float kNone = -std::numeric_limits<float>::infinity();
@@ -35,7 +35,7 @@ float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, f
   const float before = maximum;
   const float page_maximum = max_lanes(largest);
   maximum = page_maximum > before ? page_maximum : before;
-  decay = before == kNone ? 0 : std::exp(before - maximum);
+  decay = maximum == before ? 1 : before == kNone ? 0 : std::exp(before - maximum);
   const Vec shift = Vec::set1(maximum);
   Vec sum = Vec::zero();
   for (int v = 0; v < kPageVectors; ++v) {
@@ -48,7 +48,7 @@ float page_weights(const CachedAttentionArgs& args, int r, int64_t page_begin, f
   for (int64_t s = 0; s < lo && s < kAttentionPage; ++s) scores[s] = 0;
   for (int64_t s = hi + 1; s < kAttentionPage; ++s) scores[s] = 0;
   for (int v = 0; v < kPageVectors; ++v) sum = sum + Vec::load(scores + v * Vec::kWidth);
-  return sum_lanes(sum);
+  return sum;
 }
 
 }  // namespace sumi::kernels::SUMI_ISA

@@ -18,7 +18,7 @@ constexpr int64_t kStep = 32;                             // numbers that a tile
 constexpr int kPageSteps = kAttentionPage / kStep;
 constexpr int kPageTiles = kAttentionPage / Vec::kWidth;  // of keys
 constexpr int kRowsInVectors = 4;                         // as many at once
-static_assert(kAttentionRows == kTileRows && kPageTiles == 4);
+static_assert(kAttentionRows == 2 * kTileRows && kPageTiles == 4 && kPageSteps == 2);
 
 // Pairs of bf16 as floats: the first and the second of each.
 struct Pairs {
@@ -34,8 +34,8 @@ struct Pairs {
 struct Scratch {
   float* weights;     // [kAttentionRows][kAttentionPage], scores before
   float* out;         // [kAttentionRows][values_size]
-  uint16_t* queries;  // tiles [keys_size / kStep][kAttentionRows][kStep]
-  uint16_t* rounded;  // the weights in tiles [kPageSteps][kAttentionRows][kStep]
+  uint16_t* queries;  // tiles [2][keys_size / kStep][kTileRows][kStep]
+  uint16_t* rounded;  // the weights in tiles [2][kPageSteps][kTileRows][kStep]
   float* factors;     // of few rows: the rounded queries [kRowsInVectors][keys_size]
 
   Scratch(float* memory, int64_t keys_size, int64_t values_size)
@@ -62,17 +62,17 @@ class Call {
     std::memset(at_.out, 0, static_cast<size_t>(kAttentionRows * values_size_) * sizeof(float));
     for (int r = 0; r < rows; ++r) {
       maximum_[r] = -std::numeric_limits<float>::infinity();
+      total_[r] = Vec::zero();
       first = args_.first[r] < first ? args_.first[r] : first;
       last = args_.last[r] > last ? args_.last[r] : last;
       for (int64_t d = 0; d < args_.head_dim; d += kStep)
-        bf16_from_floats(args_.q[r] + d, args_.head_dim - d < kStep ? args_.head_dim - d : kStep,
-                         at_.queries + (d / kStep * kAttentionRows + r) * kStep);
+        bf16_from_floats(args_.q[r] + d, args_.head_dim - d < kStep ? args_.head_dim - d : kStep, query(r, d));
     }
     const bool in_tiles = rows > kRowsInVectors;
     if (in_tiles) {
       const TileShapes shapes;
-      pages(first, last, [&](int64_t page) { scores_in_tiles(keys_of(page)); },
-            [&](int64_t page) { values_in_tiles(values_of(page)); });
+      if (rows > kTileRows) pages_in_tiles<2>(first, last);
+      else pages_in_tiles<1>(first, last);
     } else {
       switch (rows) {
         case 1: pages_in_vectors<1>(first, last); break;
@@ -82,7 +82,7 @@ class Call {
       }
     }
     for (int r = 0; r < rows; ++r) {
-      const float inverse = total_[r] > 0 ? 1 / total_[r] : 0;
+      const float sum = sum_lanes(total_[r]), inverse = sum > 0 ? 1 / sum : 0;
       for (int64_t d = 0; d < args_.head_dim; ++d) args_.out[r][d] = at_.out[r * values_size_ + d] * inverse;
     }
   }
@@ -91,11 +91,22 @@ class Call {
   const uint16_t* keys_of(int64_t page) const { return static_cast<const uint16_t*>(args_.keys[page]); }
   const uint16_t* values_of(int64_t page) const { return static_cast<const uint16_t*>(args_.values[page]); }
 
+  // The rounded elements of query r from d, a multiple of kStep, on.
+  uint16_t* query(int r, int64_t d) const {
+    return at_.queries + ((r / kTileRows * keys_size_ + d) * kTileRows + r % kTileRows * kStep);
+  }
+
+  template <int kTiles>
+  void pages_in_tiles(int64_t first, int64_t last) {
+    pages(first, last, [&](int64_t page) { scores_in_tiles<kTiles>(keys_of(page)); },
+          [&](int64_t page) { values_in_tiles<kTiles>(values_of(page)); });
+  }
+
   template <int kRows>
   void pages_in_vectors(int64_t first, int64_t last) {
     for (int r = 0; r < kRows; ++r)
       for (int64_t d = 0; d < keys_size_; d += Vec::kWidth)
-        load_bf16(at_.queries + (d / kStep * kAttentionRows + r) * kStep + d % kStep).store(at_.factors + r * keys_size_ + d);
+        load_bf16(query(r, d / kStep * kStep) + d % kStep).store(at_.factors + r * keys_size_ + d);
     pages(first, last, [&](int64_t page) { scores_in_vectors<kRows>(keys_of(page)); },
           [&](int64_t page) { values_in_vectors<kRows>(values_of(page)); });
   }
@@ -111,8 +122,8 @@ class Call {
         if (args_.first[r] >= begin + kAttentionPage || args_.last[r] < begin) {  // sees nothing of this page
           std::memset(weights, 0, kAttentionPage * sizeof(float));
         } else {
-          const float sum = page_weights<true>(args_, r, begin, weights, maximum_[r], decay);
-          total_[r] = total_[r] * decay + sum;
+          const Vec sum = page_weights<true>(args_, r, begin, weights, maximum_[r], decay);
+          total_[r] = total_[r] * Vec::set1(decay) + sum;
         }
         if (decay == 1) continue;
         float* out = at_.out + r * values_size_;
@@ -122,57 +133,91 @@ class Call {
     }
   }
 
+  // Scores of kTiles tiles of queries with a page's four tiles of keys: tile t * kAtOnce + i holds those of tile t.
+  template <int kTiles>
   void scores_in_tiles(const uint16_t* keys) {
-    constexpr int64_t kRowBytes = kAttentionPage * 2 * sizeof(uint16_t);
+    constexpr int kAtOnce = 4 / kTiles;
+    for (int i = 0; i < kPageTiles; i += kAtOnce) key_scores<kTiles>(keys + i * 2 * Vec::kWidth, at_.weights + i * Vec::kWidth);
+  }
+
+  template <int kTiles>
+  void key_scores(const uint16_t* keys, float* scores) {
+    constexpr int64_t kRowBytes = kAttentionPage * 2 * sizeof(uint16_t), kScoreBytes = kAttentionPage * sizeof(float);
     tile_zero<0>();
     tile_zero<1>();
     tile_zero<2>();
     tile_zero<3>();
     for (int64_t d = 0; d < keys_size_; d += kStep) {
       const uint16_t* at = keys + d * kAttentionPage;
-      tile_load<4>(at_.queries + d * kAttentionRows, kStep * sizeof(uint16_t));
-      tile_load<5>(at, kRowBytes);
-      tile_dot_bf16<0, 4, 5>();
-      tile_load<6>(at + 2 * Vec::kWidth, kRowBytes);
-      tile_dot_bf16<1, 4, 6>();
-      tile_load<7>(at + 4 * Vec::kWidth, kRowBytes);
-      tile_dot_bf16<2, 4, 7>();
-      tile_load<5>(at + 6 * Vec::kWidth, kRowBytes);
-      tile_dot_bf16<3, 4, 5>();
+      tile_load<4>(query(0, d), kStep * sizeof(uint16_t));
+      if constexpr (kTiles == 2) {
+        tile_load<5>(query(kTileRows, d), kStep * sizeof(uint16_t));
+        tile_load<6>(at, kRowBytes);
+        tile_dot_bf16<0, 4, 6>();
+        tile_dot_bf16<2, 5, 6>();
+        tile_load<7>(at + 2 * Vec::kWidth, kRowBytes);
+        tile_dot_bf16<1, 4, 7>();
+        tile_dot_bf16<3, 5, 7>();
+      } else {
+        tile_load<5>(at, kRowBytes);
+        tile_dot_bf16<0, 4, 5>();
+        tile_load<6>(at + 2 * Vec::kWidth, kRowBytes);
+        tile_dot_bf16<1, 4, 6>();
+        tile_load<7>(at + 4 * Vec::kWidth, kRowBytes);
+        tile_dot_bf16<2, 4, 7>();
+        tile_load<5>(at + 6 * Vec::kWidth, kRowBytes);
+        tile_dot_bf16<3, 4, 5>();
+      }
     }
-    constexpr int64_t kScoreBytes = kAttentionPage * sizeof(float);
-    tile_store<0>(at_.weights, kScoreBytes);
-    tile_store<1>(at_.weights + Vec::kWidth, kScoreBytes);
-    tile_store<2>(at_.weights + 2 * Vec::kWidth, kScoreBytes);
-    tile_store<3>(at_.weights + 3 * Vec::kWidth, kScoreBytes);
+    tile_store<0>(scores, kScoreBytes);
+    tile_store<1>(scores + Vec::kWidth, kScoreBytes);
+    float* next = scores + (kTiles == 2 ? kTileRows * kAttentionPage : 2 * Vec::kWidth);
+    tile_store<2>(next, kScoreBytes);
+    tile_store<3>(next + Vec::kWidth, kScoreBytes);
   }
 
+  template <int kTiles>
   void values_in_tiles(const uint16_t* values) {
     for (int r = 0; r < args_.rows; ++r)
       for (int step = 0; step < kPageSteps; ++step)
-        bf16_from_floats(at_.weights + r * kAttentionPage + step * kStep, kStep,
-                         at_.rounded + (step * kAttentionRows + r) * kStep);
-    tile_load<4>(at_.rounded, kStep * sizeof(uint16_t));
-    tile_load<5>(at_.rounded + kAttentionRows * kStep, kStep * sizeof(uint16_t));
+        bf16_from_floats(at_.weights + r * kAttentionPage + step * kStep, kStep, rounded(r, step));
     int64_t d = 0;
-    for (; d + 2 * Vec::kWidth <= values_size_; d += 2 * Vec::kWidth) {
-      add_values<0>(values, d);
-      add_values<1>(values, d + Vec::kWidth);
-    }
-    if (d < values_size_) add_values<0>(values, d);
+    for (; d + 2 * Vec::kWidth <= values_size_; d += 2 * Vec::kWidth) add_values<kTiles, 2>(values, d);
+    if (d < values_size_) add_values<kTiles, 1>(values, d);
   }
 
-  // 16 elements of the head.
-  template <int kSum>
+  uint16_t* rounded(int r, int step) const {
+    return at_.rounded + ((r / kTileRows * kPageSteps + step) * kTileRows + r % kTileRows) * kStep;
+  }
+
+  // kColumns times 16 elements of the head, for kTiles tiles of rows.
+  template <int kTiles, int kColumns>
   void add_values(const uint16_t* values, int64_t d) {
+    constexpr int64_t kWeightBytes = kStep * sizeof(uint16_t);
     const int64_t row_bytes = values_size_ * 2 * static_cast<int64_t>(sizeof(uint16_t));
     const int64_t out_bytes = values_size_ * static_cast<int64_t>(sizeof(float));
-    tile_load<kSum>(at_.out + d, out_bytes);
-    tile_load<6>(values + 2 * d, row_bytes);
-    tile_dot_bf16<kSum, 4, 6>();
-    tile_load<7>(values + (kStep / 2 * values_size_ + d) * 2, row_bytes);
-    tile_dot_bf16<kSum, 5, 7>();
-    tile_store<kSum>(at_.out + d, out_bytes);
+    float *out = at_.out + d, *next = out + kTileRows * values_size_;
+    tile_load<0>(out, out_bytes);
+    if constexpr (kColumns == 2) tile_load<1>(out + Vec::kWidth, out_bytes);
+    if constexpr (kTiles == 2) tile_load<2>(next, out_bytes);
+    if constexpr (kTiles == 2 && kColumns == 2) tile_load<3>(next + Vec::kWidth, out_bytes);
+    for (int step = 0; step < kPageSteps; ++step) {
+      const uint16_t* at = values + (step * kStep / 2 * values_size_ + d) * 2;
+      tile_load<4>(rounded(0, step), kWeightBytes);
+      if constexpr (kTiles == 2) tile_load<5>(rounded(kTileRows, step), kWeightBytes);
+      tile_load<6>(at, row_bytes);
+      tile_dot_bf16<0, 4, 6>();
+      if constexpr (kTiles == 2) tile_dot_bf16<2, 5, 6>();
+      if constexpr (kColumns == 2) {
+        tile_load<7>(at + 2 * Vec::kWidth, row_bytes);
+        tile_dot_bf16<1, 4, 7>();
+        if constexpr (kTiles == 2) tile_dot_bf16<3, 5, 7>();
+      }
+    }
+    tile_store<0>(out, out_bytes);
+    if constexpr (kColumns == 2) tile_store<1>(out + Vec::kWidth, out_bytes);
+    if constexpr (kTiles == 2) tile_store<2>(next, out_bytes);
+    if constexpr (kTiles == 2 && kColumns == 2) tile_store<3>(next + Vec::kWidth, out_bytes);
   }
 
   template <int kRows>
@@ -219,7 +264,8 @@ class Call {
   const CachedAttentionArgs& args_;
   int64_t keys_size_, values_size_;
   Scratch at_;
-  float maximum_[kAttentionRows] = {}, total_[kAttentionRows] = {};
+  float maximum_[kAttentionRows] = {};
+  Vec total_[kAttentionRows];
 };
 
 void cached(const CachedAttentionArgs& args) { Call(args).run(); }
