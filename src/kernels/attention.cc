@@ -5,12 +5,14 @@
 namespace sumi::kernels {
 
 SUMI_ISA_COPIES(AttentionKernels, kAttentionKernels)
-SUMI_ISA_COPIES(CachedBf16Attention, kCachedBf16Attention)
+SUMI_ISA_COPIES(CachedBf16Attention, kBf16PairAttention)
+SUMI_ISA_COPIES(CachedBf16Attention, kBf16TileAttention)
 
 const AttentionKernels& attention_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kAttentionKernels, isa); }
 
 CachedBf16Attention cached_bf16_attention_for(base::Isa isa) {
-  return SUMI_SELECT_ISA_WITH_TILES(kCachedBf16Attention, isa);
+  const CachedBf16Attention in_tiles = SUMI_SELECT_ISA_WITH_TILES(kBf16TileAttention, isa);
+  return in_tiles ? in_tiles : SUMI_SELECT_ISA(kBf16PairAttention, isa);
 }
 
 CachedBf16Attention cached_bf16_attention() {

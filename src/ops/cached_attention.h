@@ -47,7 +47,7 @@ class KvCache {
   std::vector<std::shared_ptr<std::byte>> pages_;
 };
 
-// Whether this processor attends to keys and values in bf16: with tiles, many times as fast as to f32, in half the memory.
+// Whether this processor attends to keys and values in bf16: twice as fast as to f32 (with tiles, many times), in half the memory.
 // Queries and weights are rounded to bf16, too.
 bool bf16_cache_runs();
 

@@ -1,4 +1,4 @@
-// Attention over pages in bf16, in tiles and in vectors.
+// Attention over pages in bf16, in tiles and in pairs.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -10,7 +10,8 @@
 
 namespace sumi::kernels {
 
-namespace avx512_amx_emulated { extern const CachedBf16Attention kCachedBf16Attention; }
+namespace avx512_bf16_emulated { extern const CachedBf16Attention kBf16PairAttention; }
+namespace avx512_amx_emulated { extern const CachedBf16Attention kBf16TileAttention; }
 
 namespace {
 
@@ -92,8 +93,10 @@ class Attention {
 };
 
 std::vector<CachedBf16Attention> kernels() {
-  std::vector<CachedBf16Attention> all = {avx512_amx_emulated::kCachedBf16Attention};
-  if (cached_bf16_attention()) all.push_back(cached_bf16_attention());
+  std::vector<CachedBf16Attention> all = {avx512_bf16_emulated::kBf16PairAttention,
+                                          avx512_amx_emulated::kBf16TileAttention};
+  for (const base::Isa isa : base::runnable_isas())
+    if (const CachedBf16Attention kernel = cached_bf16_attention_for(isa)) all.push_back(kernel);
   return all;
 }
 
@@ -111,12 +114,12 @@ TEST(CachedBf16Attention, EqualsTheFormula) {
     }
 }
 
-TEST(CachedBf16Attention, ARowGivesTheSameBitsInTilesAndInVectors) {
+TEST(CachedBf16Attention, ARowAloneGivesTheSameBits) {
   for (const Case& c : kCases)
     for (const CachedBf16Attention kernel : kernels()) {
       Attention attention(c);
       const std::vector<float> all = attention.run(kernel, 0, kAttentionRows);
-      for (const int together : {1, 2, 3, 4, 7, 17})
+      for (const int together : {1, 2, 3, 4, 5, 7, 8, 17})
         for (int r = 0; r + together <= kAttentionRows; r += together) {
           const std::vector<float> some = attention.run(kernel, r, r + together);
           ASSERT_TRUE(std::equal(some.begin(), some.end(), all.begin() + r * c.head_dim))

@@ -1,15 +1,13 @@
-// Softmax attention over pages of keys and values in bf16 with a running maximum (arXiv:2205.14135), for levels with
-// tiles. A tile product adds to each sum, for 32 numbers of its rows in pairs,
+// Attention over pages in bf16 for levels with tiles. A tile product adds to each sum, for 32 numbers of its rows in pairs,
 //   (first products of the pairs in rising order from zero) + (second products, likewise),
 // each step rounded to f32 (Intel's Software Developer's Manual, TDPBF16PS). Few rows go through vectors that do just
 // this, so that a query alone gives the same bits as among many.
-#include "kernels/isa/attention_page.h"
-#include "kernels/isa/simd_int.h"
+#include "kernels/isa/attention_bf16_pages.h"
 #include "kernels/isa/tiles.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
-extern const CachedBf16Attention kCachedBf16Attention;
+extern const CachedBf16Attention kBf16TileAttention;
 
 #if defined(SUMI_AMX)
 namespace {
@@ -30,18 +28,14 @@ struct Pairs {
   }
 };
 
-// What a call keeps in CachedAttentionArgs::scratch.
+// What a call keeps behind its rows' results.
 struct Scratch {
-  float* weights;     // [kAttentionRows][kAttentionPage], scores before
-  float* out;         // [kAttentionRows][values_size]
   uint16_t* queries;  // tiles [2][keys_size / kStep][kTileRows][kStep]
   uint16_t* rounded;  // the weights in tiles [2][kPageSteps][kTileRows][kStep]
   float* factors;     // of few rows: the rounded queries [kRowsInVectors][keys_size]
 
-  Scratch(float* memory, int64_t keys_size, int64_t values_size)
-      : weights(memory),
-        out(weights + kAttentionRows * kAttentionPage),
-        queries(reinterpret_cast<uint16_t*>(out + kAttentionRows * values_size)),
+  Scratch(float* memory, int64_t keys_size)
+      : queries(reinterpret_cast<uint16_t*>(memory)),
         rounded(queries + kAttentionRows * keys_size),
         factors(reinterpret_cast<float*>(rounded + kAttentionRows * kAttentionPage)) {}
 };
@@ -49,95 +43,54 @@ struct Scratch {
 class Call {
  public:
   explicit Call(const CachedAttentionArgs& args)
-      : args_(args),
-        keys_size_(attention_keys_size(args.head_dim)),
-        values_size_(attention_values_size(args.head_dim)),
-        at_(args.scratch, keys_size_, values_size_) {}
-
-  void run() {
-    const int rows = static_cast<int>(args_.rows);
-    int64_t first = args_.first[0], last = args_.last[0];
+      : rows_(args), keys_size_(rows_.keys_size()), values_size_(rows_.values_size()), at_(rows_.rest(), keys_size_) {
     std::memset(at_.queries, 0, static_cast<size_t>(kAttentionRows * keys_size_) * sizeof(uint16_t));
     std::memset(at_.rounded, 0, kAttentionRows * kAttentionPage * sizeof(uint16_t));
-    std::memset(at_.out, 0, static_cast<size_t>(kAttentionRows * values_size_) * sizeof(float));
-    for (int r = 0; r < rows; ++r) {
-      maximum_[r] = -std::numeric_limits<float>::infinity();
-      total_[r] = Vec::zero();
-      first = args_.first[r] < first ? args_.first[r] : first;
-      last = args_.last[r] > last ? args_.last[r] : last;
-      for (int64_t d = 0; d < args_.head_dim; d += kStep)
-        bf16_from_floats(args_.q[r] + d, args_.head_dim - d < kStep ? args_.head_dim - d : kStep, query(r, d));
-    }
-    const bool in_tiles = rows > kRowsInVectors;
-    if (in_tiles) {
+    for (int r = 0; r < rows_.rows(); ++r)
+      for (int64_t d = 0; d < args.head_dim; d += kStep)
+        bf16_from_floats(args.q[r] + d, args.head_dim - d < kStep ? args.head_dim - d : kStep, query(r, d));
+  }
+
+  void run() {
+    const int rows = rows_.rows();
+    if (rows > kRowsInVectors) {
       const TileShapes shapes;
-      if (rows > kTileRows) pages_in_tiles<2>(first, last);
-      else pages_in_tiles<1>(first, last);
-    } else {
-      switch (rows) {
-        case 1: pages_in_vectors<1>(first, last); break;
-        case 2: pages_in_vectors<2>(first, last); break;
-        case 3: pages_in_vectors<3>(first, last); break;
-        default: pages_in_vectors<4>(first, last);
-      }
+      return rows > kTileRows ? pages_in_tiles<2>() : pages_in_tiles<1>();
     }
-    for (int r = 0; r < rows; ++r) {
-      const float sum = sum_lanes(total_[r]), inverse = sum > 0 ? 1 / sum : 0;
-      for (int64_t d = 0; d < args_.head_dim; ++d) args_.out[r][d] = at_.out[r * values_size_ + d] * inverse;
+    switch (rows) {
+      case 1: return pages_in_vectors<1>();
+      case 2: return pages_in_vectors<2>();
+      case 3: return pages_in_vectors<3>();
+      default: return pages_in_vectors<4>();
     }
   }
 
  private:
-  const uint16_t* keys_of(int64_t page) const { return static_cast<const uint16_t*>(args_.keys[page]); }
-  const uint16_t* values_of(int64_t page) const { return static_cast<const uint16_t*>(args_.values[page]); }
-
   // The rounded elements of query r from d, a multiple of kStep, on.
   uint16_t* query(int r, int64_t d) const {
     return at_.queries + ((r / kTileRows * keys_size_ + d) * kTileRows + r % kTileRows * kStep);
   }
 
   template <int kTiles>
-  void pages_in_tiles(int64_t first, int64_t last) {
-    pages(first, last, [&](int64_t page) { scores_in_tiles<kTiles>(keys_of(page)); },
-          [&](int64_t page) { values_in_tiles<kTiles>(values_of(page)); });
+  void pages_in_tiles() {
+    rows_.pages([&](const uint16_t* keys) { scores_in_tiles<kTiles>(keys); },
+                [&](const uint16_t* values, int64_t, int64_t) { values_in_tiles<kTiles>(values); });
   }
 
   template <int kRows>
-  void pages_in_vectors(int64_t first, int64_t last) {
+  void pages_in_vectors() {
     for (int r = 0; r < kRows; ++r)
       for (int64_t d = 0; d < keys_size_; d += Vec::kWidth)
         load_bf16(query(r, d / kStep * kStep) + d % kStep).store(at_.factors + r * keys_size_ + d);
-    pages(first, last, [&](int64_t page) { scores_in_vectors<kRows>(keys_of(page)); },
-          [&](int64_t page) { values_in_vectors<kRows>(values_of(page)); });
-  }
-
-  template <class Scores, class Values>
-  void pages(int64_t first, int64_t last, const Scores& scores, const Values& values) {
-    for (int64_t page = first / kAttentionPage; page <= last / kAttentionPage; ++page) {
-      scores(page);
-      const int64_t begin = page * kAttentionPage;
-      for (int r = 0; r < args_.rows; ++r) {
-        float* weights = at_.weights + r * kAttentionPage;
-        float decay = 1;
-        if (args_.first[r] >= begin + kAttentionPage || args_.last[r] < begin) {  // sees nothing of this page
-          std::memset(weights, 0, kAttentionPage * sizeof(float));
-        } else {
-          const Vec sum = page_weights<true>(args_, r, begin, weights, maximum_[r], decay);
-          total_[r] = total_[r] * Vec::set1(decay) + sum;
-        }
-        if (decay == 1) continue;
-        float* out = at_.out + r * values_size_;
-        for (int64_t d = 0; d < values_size_; d += Vec::kWidth) (Vec::load(out + d) * Vec::set1(decay)).store(out + d);
-      }
-      values(page);
-    }
+    rows_.pages([&](const uint16_t* keys) { scores_in_vectors<kRows>(keys); },
+                [&](const uint16_t* values, int64_t, int64_t) { values_in_vectors<kRows>(values); });
   }
 
   // Scores of kTiles tiles of queries with a page's four tiles of keys: tile t * kAtOnce + i holds those of tile t.
   template <int kTiles>
   void scores_in_tiles(const uint16_t* keys) {
     constexpr int kAtOnce = 4 / kTiles;
-    for (int i = 0; i < kPageTiles; i += kAtOnce) key_scores<kTiles>(keys + i * 2 * Vec::kWidth, at_.weights + i * Vec::kWidth);
+    for (int i = 0; i < kPageTiles; i += kAtOnce) key_scores<kTiles>(keys + i * 2 * Vec::kWidth, rows_.weights(0) + i * Vec::kWidth);
   }
 
   template <int kTiles>
@@ -178,9 +131,9 @@ class Call {
 
   template <int kTiles>
   void values_in_tiles(const uint16_t* values) {
-    for (int r = 0; r < args_.rows; ++r)
+    for (int r = 0; r < rows_.rows(); ++r)
       for (int step = 0; step < kPageSteps; ++step)
-        bf16_from_floats(at_.weights + r * kAttentionPage + step * kStep, kStep, rounded(r, step));
+        bf16_from_floats(rows_.weights(r) + step * kStep, kStep, rounded(r, step));
     int64_t d = 0;
     for (; d + 2 * Vec::kWidth <= values_size_; d += 2 * Vec::kWidth) add_values<kTiles, 2>(values, d);
     if (d < values_size_) add_values<kTiles, 1>(values, d);
@@ -196,7 +149,7 @@ class Call {
     constexpr int64_t kWeightBytes = kStep * sizeof(uint16_t);
     const int64_t row_bytes = values_size_ * 2 * static_cast<int64_t>(sizeof(uint16_t));
     const int64_t out_bytes = values_size_ * static_cast<int64_t>(sizeof(float));
-    float *out = at_.out + d, *next = out + kTileRows * values_size_;
+    float *out = rows_.out(0) + d, *next = out + kTileRows * values_size_;
     tile_load<0>(out, out_bytes);
     if constexpr (kColumns == 2) tile_load<1>(out + Vec::kWidth, out_bytes);
     if constexpr (kTiles == 2) tile_load<2>(next, out_bytes);
@@ -229,7 +182,7 @@ class Call {
         const uint16_t* at = keys + d * kAttentionPage + v * 2 * Vec::kWidth;
         add_step<kRows>(at, 2 * kAttentionPage, at_.factors + d, keys_size_, sum);
       }
-      for (int r = 0; r < kRows; ++r) sum[r].store(at_.weights + r * kAttentionPage + v * Vec::kWidth);
+      for (int r = 0; r < kRows; ++r) sum[r].store(rows_.weights(r) + v * Vec::kWidth);
     }
   }
 
@@ -237,11 +190,11 @@ class Call {
   void values_in_vectors(const uint16_t* values) {
     for (int64_t d = 0; d < values_size_; d += Vec::kWidth) {
       Vec sum[kRows];
-      for (int r = 0; r < kRows; ++r) sum[r] = Vec::load(at_.out + r * values_size_ + d);
+      for (int r = 0; r < kRows; ++r) sum[r] = Vec::load(rows_.out(r) + d);
       for (int step = 0; step < kPageSteps; ++step)
         add_step<kRows>(values + (step * kStep / 2 * values_size_ + d) * 2, 2 * values_size_,
-                        at_.weights + step * kStep, kAttentionPage, sum);
-      for (int r = 0; r < kRows; ++r) sum[r].store(at_.out + r * values_size_ + d);
+                        rows_.weights(0) + step * kStep, kAttentionPage, sum);
+      for (int r = 0; r < kRows; ++r) sum[r].store(rows_.out(r) + d);
     }
   }
 
@@ -261,20 +214,18 @@ class Call {
     for (int r = 0; r < kRows; ++r) sum[r] = sum[r] + (first[r] + second[r]);
   }
 
-  const CachedAttentionArgs& args_;
+  Bf16PageRows rows_;
   int64_t keys_size_, values_size_;
   Scratch at_;
-  float maximum_[kAttentionRows] = {};
-  Vec total_[kAttentionRows];
 };
 
 void cached(const CachedAttentionArgs& args) { Call(args).run(); }
 
 }  // namespace
 
-const CachedBf16Attention kCachedBf16Attention = cached;
+const CachedBf16Attention kBf16TileAttention = cached;
 #else
-const CachedBf16Attention kCachedBf16Attention = nullptr;
+const CachedBf16Attention kBf16TileAttention = nullptr;
 #endif
 
 }  // namespace sumi::kernels::SUMI_ISA
