@@ -28,7 +28,7 @@ void matmul_naive(const MatmulArgs& args) {
         double x;
         if (w.quantized())
           x = double{args.q.scales[row * (w.k / kBlock) + i / kBlock]} * args.q.codes[row * w.k + i];
-        else if (w.code == CodeKind::bf16 && args.x_bf16)
+        else if (w.code == CodeKind::bf16 && args.x_bf16 && !w.exact)
           x = base::bf16_to_float(args.x_bf16[row * ((w.k + 1) / 2 * 2) + i]);
         else
           x = args.x[row * w.k + i];

@@ -41,6 +41,8 @@ struct PackedMatrix {
   CodeKind code = CodeKind::f32;
   ScaleKind scale = ScaleKind::none;
   int zero_point = 0;
+  // f16 and bf16: activations are multiplied as they are, in f32, never rounded to the weights' type.
+  bool exact = false;
   size_t panel_bytes = 0;                                       // a multiple of 64
   size_t high_offset = 0, scale_offset = 0, super_offset = 0;   // within a panel
   const std::byte* data = nullptr;                              // aligned to 64

@@ -82,7 +82,7 @@ Tensor Linear::base(const Tensor& x) const {
 
 bool Linear::rounds() const {
   return packed_ && std::ranges::any_of(packed_->segments(), [](const kernels::PackedMatrix& matrix) {
-           return matrix.code != kernels::CodeKind::f32;
+           return matrix.code != kernels::CodeKind::f32 && !matrix.exact;
          });
 }
 

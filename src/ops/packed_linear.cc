@@ -41,6 +41,15 @@ SourceKind source_kind(DType dtype) {
 constexpr int64_t kPiecesPerThread = 8;
 constexpr int64_t kPieceBytes = 64 << 10;  // a few microseconds of reading
 
+// Panels that a thread takes at a time: pieces, so that a thread whose processor is busy elsewhere does not hold up the
+// others. Kernels take two or four panels together; two, where pieces of four would leave a thread waiting for the last.
+int64_t panels_at_once(int64_t panels) {
+  const int64_t threads = base::num_threads(), pieces = threads * kPiecesPerThread;
+  const int64_t grain = std::max<int64_t>(4, (panels / pieces + 2) / 4 * 4);
+  const int64_t turns = ((panels + grain - 1) / grain + threads - 1) / threads;  // of the thread that has most
+  return turns * threads * grain * 20 > panels * 21 ? 2 : grain;
+}
+
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
   thread_local base::Scratch memory;
@@ -62,7 +71,7 @@ struct Needs {
   explicit Needs(const std::vector<PackedMatrix>& segments) {
     for (const PackedMatrix& matrix : segments) {
       codes |= matrix.quantized();
-      bf16 |= matrix.code == CodeKind::bf16;
+      bf16 |= matrix.code == CodeKind::bf16 && !matrix.exact;
     }
   }
 };
@@ -180,6 +189,17 @@ Tensor input_gradient(const Tensor& dy, const PackedWeight& weight, const Shape&
   return dx;
 }
 
+// f32 products of numbers that take two bytes are the same from the two bytes, which are half as much to read.
+PackedMatrix layout(SourceKind kind, PackedWeight::Compute compute, int64_t n, int64_t k) {
+  using Compute = PackedWeight::Compute;
+  if (compute == Compute::bf16) return kernels::packed_layout_as(CodeKind::bf16, n, k);
+  if (compute == Compute::f32 && kind != SourceKind::f16 && kind != SourceKind::bf16)
+    return kernels::packed_layout_as(CodeKind::f32, n, k);
+  PackedMatrix matrix = kernels::packed_layout(kind, n, k);
+  matrix.exact = compute == Compute::f32;
+  return matrix;
+}
+
 Tensor recorded(const Tensor& x, const PackedWeight& weight, Tensor y) {
   if (tensor::needs_record({&x}))
     tensor::record(y, "linear", {x},
@@ -199,10 +219,7 @@ PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute, ba
     if (part.size(1) != k_ || k_ == 0)
       fail("packing weights together: {} columns beside {}", part.size(1), k_);
     const SourceKind kind = source_kind(part.dtype());
-    PackedMatrix matrix;
-    if (compute == Compute::f32) matrix = kernels::packed_layout_as(CodeKind::f32, part.size(0), k_);
-    else if (compute == Compute::bf16) matrix = kernels::packed_layout_as(CodeKind::bf16, part.size(0), k_);
-    else matrix = kernels::packed_layout(kind, part.size(0), k_);
+    PackedMatrix matrix = layout(kind, compute, part.size(0), k_);
     std::shared_ptr<std::byte> memory = arena ? arena->allocate(matrix.bytes()) : base::allocate(matrix.bytes());
     const size_t row_bytes = static_cast<size_t>(tensor::byte_count({k_}, part.dtype()));
     base::parallel_for(matrix.panels(), 1, [&](int64_t begin, int64_t end) {
@@ -265,9 +282,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
     base::parallel_stream(panels, std::max<int64_t>(4, piece), run);  // kernels take up to four panels at a time
     return recorded(x, weight, y);
   }
-  // Handed out in pieces, so that a thread whose processor is busy elsewhere does not hold up the others.
-  const int64_t pieces = int64_t{base::num_threads()} * kPiecesPerThread;
-  const int64_t grain = std::max<int64_t>(4, (panels / pieces + 2) / 4 * 4);  // kernels take two or four panels at a time
+  const int64_t grain = panels_at_once(panels);
   base::parallel_tasks((panels + grain - 1) / grain,
                        [&](int64_t task) {
                          const int64_t end = std::min(panels, (task + 1) * grain);

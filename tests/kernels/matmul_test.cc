@@ -93,7 +93,7 @@ void run(const MatmulKernels& kernels, const PackedMatrix& matrix, Activations& 
   args.weight = matrix;
   args.m = m;
   args.x = a.x.data();
-  const bool bf16 = matrix.code == CodeKind::bf16 && (kernels.bf16_row || kernels.bf16_tile_row);
+  const bool bf16 = matrix.code == CodeKind::bf16 && !matrix.exact && (kernels.bf16_row || kernels.bf16_tile_row);
   if (bf16) args.x_bf16 = a.bf16.data();
   a.quantize(kernels, args);
   args.bias = bias;
@@ -139,6 +139,26 @@ TEST_P(MatmulOnEachIsa, ARowAloneGivesTheSameBits) {
       run(kernels, packed.matrix, single, 1, nullptr, one, unused);
       ASSERT_EQ(0, std::memcmp(one.data(), all.data() + r * (n + 3), static_cast<size_t>(n) * 4))
           << format.name << " row " << r;
+    }
+  }
+}
+
+// Two bytes for a weight in place of four, and otherwise the f32 product to the last bit.
+TEST_P(MatmulOnEachIsa, ExactWeightsGiveTheBitsOfF32) {
+  const MatmulKernels& kernels = *GetParam().table;
+  for (const SourceFormat& format : source_formats()) {
+    if (format.kind != SourceKind::f16 && format.kind != SourceKind::bf16) continue;
+    for (const Shape3& s : shapes_for(format)) {
+      const auto weights = random_rows(format, s.n, s.k, 7);
+      const PackedCase wide(packed_layout_as(CodeKind::f32, s.n, s.k), format.kind, weights);
+      PackedCase narrow(packed_layout(format.kind, s.n, s.k), format.kind, weights);
+      narrow.matrix.exact = true;
+      Activations a(s.m, s.k, 8);
+      std::vector<float> want, got, unused;
+      run(kernels, wide.matrix, a, s.m, nullptr, want, unused);
+      run(kernels, narrow.matrix, a, s.m, nullptr, got, unused);
+      ASSERT_EQ(0, std::memcmp(want.data(), got.data(), want.size() * 4))
+          << format.name << " m " << s.m << " n " << s.n << " k " << s.k;
     }
   }
 }

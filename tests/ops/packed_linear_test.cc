@@ -61,6 +61,18 @@ TEST(PackedLinear, EqualsLinear) {
   expect_close(linear(x, mixed, bias), want, 1e-2f);
 }
 
+// What `--dtype f32` computes with f16 and bf16 checkpoints: half the memory, the same bits.
+TEST(PackedLinear, ComputesInF32WithNarrowWeightsAsTheyAre) {
+  const Tensor x = random_tensor({9, 97}, 21), bias = random_tensor({50}, 22);
+  for (const DType dtype : {DType::bf16, DType::f16}) {
+    const Tensor stored = random_tensor({50, 97}, 23).to(dtype);
+    const PackedWeight narrow({stored}, PackedWeight::Compute::f32), wide({stored.to(DType::f32)}, PackedWeight::Compute::f32);
+    EXPECT_LT(narrow.bytes(), wide.bytes() * 3 / 5);
+    const Tensor got = linear(x, narrow, bias), want = linear(x, wide, bias);
+    EXPECT_EQ(0, std::memcmp(got.f32(), want.f32(), static_cast<size_t>(want.nbytes())));
+  }
+}
+
 TEST(PackedLinear, DoesNotDependOnThreadsOrRows) {
   const Tensor x = random_tensor({37, 256}, 5);
   const PackedWeight weight({to_q8_0(random_tensor({100, 256}, 6))}, PackedWeight::Compute::stored);
@@ -127,7 +139,7 @@ void expect_attention_however_cut(const CacheCase& c, DType dtype, float toleran
 TEST_P(CachedAttention, EqualsAttentionHoweverCut) { expect_attention_however_cut(GetParam(), DType::f32, 2e-5f); }
 
 TEST_P(CachedAttention, InBf16EqualsAttentionHoweverCut) {
-  if (!bf16_cache_runs()) GTEST_SKIP() << "this processor has no tiles";
+  if (!bf16_cache_runs()) GTEST_SKIP() << "this processor multiplies no bf16";
   expect_attention_however_cut(GetParam(), DType::bf16, 1e-2f);
 }
 

@@ -1,5 +1,7 @@
 // Products with f32, f16 and bf16 weights: one fused multiply-add per k, in rising k, for every output. Where the
-// processor multiplies bf16 pairs (AVX-512 BF16) activations are rounded to bf16 and k rises two at a time.
+// processor multiplies bf16 pairs (AVX-512 BF16) activations are rounded to bf16 and k rises two at a time, unless the
+// weight asks for exact products.
+#include "kernels/isa/bf16_dot.h"
 #include "kernels/isa/bf16_tiles.h"
 #include "kernels/isa/matmul_isa.h"
 #include "kernels/isa/simd_int.h"
@@ -13,9 +15,12 @@ constexpr int kVectors = kPanel / Vec::kWidth;
 #define SUMI_UNROLL _Pragma("GCC unroll 16")
 #define SUMI_INLINE inline __attribute__((always_inline))
 
+// What is multiplied by what: weights of f32, f16 or bf16 by activations in f32, or bf16 by bf16.
+enum class Product { f32, f16, bf16, rounded };
+
 // What one register of weights of a panel holds: one k of f32 and f16, a pair of k of bf16.
-constexpr int k_per_step(CodeKind code) { return code == CodeKind::bf16 ? 2 : 1; }
-constexpr int step_bytes(CodeKind code) { return (code == CodeKind::f16 ? 2 : 4) * kPanel; }
+constexpr int k_per_step(Product product) { return product >= Product::bf16 ? 2 : 1; }
+constexpr int step_bytes(Product product) { return (product == Product::f16 ? 2 : 4) * kPanel; }
 
 // Panels taken side by side. Each output is one chain of dependent additions; a few rows alone have too few of them to
 // hide how long an addition takes.
@@ -24,13 +29,6 @@ constexpr int panels_beside(int rows) {
   return panels > 4 ? 4 : panels < 1 ? 1 : panels;
 }
 
-#if defined(SUMI_BF16)
-inline __m512bh as_bf16(Register a) {
-  __m512bh r;
-  std::memcpy(&r, &a, sizeof r);
-  return r;
-}
-#else
 // A bf16 is the upper half of a float: the even k of a pair is shifted up, the odd one masked.
 inline Vec even_of_pairs(const std::byte* p) {
 #if defined(SUMI_AVX512)
@@ -56,18 +54,17 @@ inline Vec odd_of_pairs(const std::byte* p) {
   return even_of_pairs(p + 2);
 #endif
 }
-#endif
 
 // Step `step` of one panel, whose weights are at `w`, for kRows rows from `row` on.
-template <CodeKind kCode, int kRows>
+template <Product kProduct, int kRows>
 SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t row, int64_t step,
                           Vec (&total)[kRows][kVectors]) {
   const int64_t k = args.weight.k;
-  if constexpr (kCode != CodeKind::bf16) {
+  if constexpr (kProduct < Product::bf16) {
     Vec weight[kVectors];
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      if constexpr (kCode == CodeKind::f32)
+      if constexpr (kProduct == Product::f32)
         weight[v] = Vec::load(reinterpret_cast<const float*>(w) + v * Vec::kWidth);
       else
         weight[v] = load_f16(w + 2 * v * Vec::kWidth);
@@ -78,17 +75,7 @@ SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t ro
       SUMI_UNROLL
       for (int v = 0; v < kVectors; ++v) total[r][v] = fma(weight[v], a, total[r][v]);
     }
-  } else {
-#if defined(SUMI_BF16)
-    const int64_t pairs = (k + 1) / 2;
-    const __m512bh weight = as_bf16(load_bytes(w));
-    SUMI_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      int32_t two;
-      std::memcpy(&two, args.x_bf16 + ((row + r) * pairs + step) * 2, 4);
-      total[r][0].v = _mm512_dpbf16_ps(total[r][0].v, as_bf16(splat32(two)), weight);
-    }
-#else
+  } else if constexpr (kProduct == Product::bf16) {
     Vec even[kVectors], odd[kVectors];
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
@@ -103,15 +90,22 @@ SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t ro
       SUMI_UNROLL
       for (int v = 0; v < kVectors; ++v) total[r][v] = fma(odd[v], b, fma(even[v], a, total[r][v]));
     }
+  } else {
+#if defined(SUMI_BF16)
+    const int64_t pairs = (k + 1) / 2;
+    const Register weight = load_bytes(w);
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r)
+      total[r][0] = dot_bf16(splat_pair(args.x_bf16 + ((row + r) * pairs + step) * 2), weight, total[r][0]);
 #endif
   }
 }
 
 // kPanels panels from `panel` on, rows [row, row + kRows).
-template <CodeKind kCode, int kPanels, int kRows>
+template <Product kProduct, int kPanels, int kRows>
 void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
   const PackedMatrix& weight = args.weight;
-  const int64_t steps = (weight.k + k_per_step(kCode) - 1) / k_per_step(kCode);
+  const int64_t steps = (weight.k + k_per_step(kProduct) - 1) / k_per_step(kProduct);
   const std::byte* w = weight.data + static_cast<size_t>(panel) * weight.panel_bytes;
   ReadAhead<kPanels> ahead(args, panel);
   Vec total[kPanels][kRows][kVectors];
@@ -121,11 +115,11 @@ void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
     for (int r = 0; r < kRows; ++r)
       SUMI_UNROLL
       for (int v = 0; v < kVectors; ++v) total[p][r][v] = Vec::zero();
-  for (int64_t step = 0; step < steps; ++step, w += step_bytes(kCode)) {
-    if constexpr (kRows <= 2) ahead.step(step_bytes(kCode));
+  for (int64_t step = 0; step < steps; ++step, w += step_bytes(kProduct)) {
+    if constexpr (kRows <= 2) ahead.step(step_bytes(kProduct));
     SUMI_UNROLL
     for (int p = 0; p < kPanels; ++p)
-      add_step<kCode, kRows>(args, w + static_cast<size_t>(p) * weight.panel_bytes, row, step, total[p]);
+      add_step<kProduct, kRows>(args, w + static_cast<size_t>(p) * weight.panel_bytes, row, step, total[p]);
   }
   SUMI_UNROLL
   for (int p = 0; p < kPanels; ++p)
@@ -134,14 +128,14 @@ void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
 }
 
 // Rows [row, row + kRows) of panels [panel, stop).
-template <CodeKind kCode, int kRows>
+template <Product kProduct, int kRows>
 void rows(const MatmulArgs& args, int64_t panel, int64_t stop, int64_t row) {
   constexpr int kBeside = panels_beside(kRows);
-  for (; panel + kBeside <= stop; panel += kBeside) panel_rows<kCode, kBeside, kRows>(args, panel, row);
-  for (; panel < stop; ++panel) panel_rows<kCode, 1, kRows>(args, panel, row);
+  for (; panel + kBeside <= stop; panel += kBeside) panel_rows<kProduct, kBeside, kRows>(args, panel, row);
+  for (; panel < stop; ++panel) panel_rows<kProduct, 1, kRows>(args, panel, row);
 }
 
-template <CodeKind kCode>
+template <Product kProduct>
 void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   constexpr int kMostRows = kVectors == 1 ? 12 : 6;
   constexpr int64_t kGroup = 4;  // panels that stay in the cache until all rows had them
@@ -149,11 +143,11 @@ void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   for (; begin < end; begin += kGroup) {
     const int64_t stop = begin + kGroup < end ? begin + kGroup : end;
     for (int64_t panel = begin; panel < stop; ++panel)
-      for (int64_t row = 0; row < whole; row += kMostRows) rows<kCode, kMostRows>(args, panel, panel + 1, row);
+      for (int64_t row = 0; row < whole; row += kMostRows) rows<kProduct, kMostRows>(args, panel, panel + 1, row);
     int64_t row = whole;
-    for (; row + 4 <= args.m; row += 4) rows<kCode, 4>(args, begin, stop, row);
-    for (; row + 2 <= args.m; row += 2) rows<kCode, 2>(args, begin, stop, row);
-    for (; row < args.m; ++row) rows<kCode, 1>(args, begin, stop, row);
+    for (; row + 4 <= args.m; row += 4) rows<kProduct, 4>(args, begin, stop, row);
+    for (; row + 2 <= args.m; row += 2) rows<kProduct, 2>(args, begin, stop, row);
+    for (; row < args.m; ++row) rows<kProduct, 1>(args, begin, stop, row);
   }
 }
 
@@ -166,14 +160,16 @@ void matmul(const MatmulArgs& args, int64_t begin, int64_t end) {
 
 void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end) {
   switch (args.weight.code) {
-    case CodeKind::f32: return panels<CodeKind::f32>(args, begin, end);
-    case CodeKind::f16: return panels<CodeKind::f16>(args, begin, end);
-#if defined(SUMI_AMX)
-    default: return bf16_panels_in_tiles(args, begin, end);
-#else
-    default: return panels<CodeKind::bf16>(args, begin, end);
-#endif
+    case CodeKind::f32: return panels<Product::f32>(args, begin, end);
+    case CodeKind::f16: return panels<Product::f16>(args, begin, end);
+    default: break;
   }
+#if defined(SUMI_AMX)
+  if (!args.weight.exact) return bf16_panels_in_tiles(args, begin, end);
+#elif defined(SUMI_BF16)
+  if (!args.weight.exact) return panels<Product::rounded>(args, begin, end);
+#endif
+  panels<Product::bf16>(args, begin, end);
 }
 
 #if defined(SUMI_BF16) && !defined(SUMI_AMX)
