@@ -30,7 +30,7 @@ LABELS = {"sumi": "Sumi", "llama.cpp": "llama.cpp", "openvino": "OpenVINO GenAI"
 
 
 def cases():
-    """name -> engine -> the model it reads."""
+    """name -> engine -> the model it reads; of Sumi's, (model, dtype) where it computes in another type."""
     q8, q4, q4k = (str(MODELS / f"llama-1b-{kind}.gguf") for kind in ("Q8_0", "Q4_0", "Q4_K_M"))
     return {
         "SmolLM2-135M Q4_1": dict.fromkeys(("sumi", "llama.cpp", "openvino"), str(SMOLLM2)),
@@ -41,6 +41,8 @@ def cases():
         "1.1B Q4_K_M": dict.fromkeys(("sumi", "llama.cpp", "openvino"), q4k),
         "RWKV-4 169M bf16": dict.fromkeys(("sumi", "rwkv-bf16", "rwkv-f32"), str(MODELS / "rwkv4-169m-bf16.pth")),
         "RWKV-4 169M f32": dict.fromkeys(("sumi", "rwkv-f32"), str(MODELS / "rwkv4-169m-f32.pth")),
+        "RWKV-4 169M bf16, in f32": {"sumi": (str(MODELS / "rwkv4-169m-bf16.pth"), "f32"),
+                                     "rwkv-f32": str(MODELS / "rwkv4-169m-bf16.pth")},
         "RWKV-4 430M bf16": dict.fromkeys(("sumi", "transformers"), str(MODELS / "rwkv4-430m-hf")),
     }
 
@@ -57,12 +59,16 @@ def run_json(command):
 
 
 def measure_sumi(sumi, model, options):
-    result = run_json([sumi, "bench", model, "--prefill", str(options.prompt), "--decode", str(options.new),
+    model, dtype = model if isinstance(model, tuple) else (model, "auto")
+    result = run_json([sumi, "bench", model, "--dtype", dtype,
+                       "--prefill", str(options.prompt), "--decode", str(options.new),
                        "--repeat", str(options.repeat), "--threads", str(options.threads), "--json"])
     return {"version": sumi_version(sumi)[0], "load_s": result["load_ms"] / 1e3,
             "prefill_tokens_per_s": result["prefill"]["runs"],
             "decode_tokens_per_s": result["decode"]["runs"],
             "bytes_per_token": result["decode"]["bytes_read_per_token"],
+            "products_per_s": result["prefill"]["products_per_second"],
+            "limits": run_json([sumi, "bench", "--limits", "--threads", str(options.threads), "--json"]),
             "peak_memory_bytes": result["peak_memory_bytes"]}
 
 
@@ -114,6 +120,26 @@ def ratio(sumi, peer, key):
     """Sumi's speed over the peer's: median over rounds."""
     pairs = zip(sumi["rounds"], peer["rounds"])
     return statistics.median(statistics.median(a[key]) / statistics.median(b[key]) for a, b in pairs)
+
+
+def limits_lines(results):
+    """Sumi's share of what `sumi bench --limits` measured after each run, for the models at the machine's limits."""
+    lines = ["", "Shares of what the machine allows, as `sumi bench --limits` measured it after each of Sumi's runs:", "",
+             "| weights | decode, GB/s | of the read bandwidth | prefill, G multiply-adds/s | of the int8 peak |",
+             "|---|---:|---:|---:|---:|"]
+    for name, engines in results["cases"].items():
+        rounds = [r for r in engines.get("sumi", {}).get("rounds", []) if "limits" in r]
+        if not name.startswith("1.1B") or not rounds:
+            continue
+        limits = [r["limits"] for r in rounds]
+        read = [r["bytes_per_token"] * statistics.median(r["decode_tokens_per_s"]) for r in rounds]
+        done = [r["products_per_s"] for r in rounds]
+        peaks = [m["tile_int8_products_per_second"] or m["int8_products_per_second"] for m in limits]
+        share = [statistics.median(a / b for a, b in zip(read, (m["read_bytes_per_second"] for m in limits))),
+                 statistics.median(a / b for a, b in zip(done, peaks))]
+        lines.append(f"| {name} | {statistics.median(read) / 1e9:.1f} | {100 * share[0]:.0f} % "
+                     f"| {statistics.median(done) / 1e9:.0f} | {100 * share[1]:.0f} % |")
+    return lines if len(lines) > 5 else []
 
 
 def measure_quality(options):
@@ -171,6 +197,7 @@ def table(results):
             lines.append(f"| {name} | {label} {'' if engine == 'sumi' else r['version'].split('-')[0]} "
                          f"| {r['prefill_tokens_per_s']:.0f} | {ratios[0]} | {r['decode_tokens_per_s']:.1f} "
                          f"| {ratios[1]} | {r['peak_memory_bytes'] / 1e6:.0f} MB |")
+    lines += limits_lines(results)
     if "quality" in results:
         q = results["quality"]
         lines += ["", f"Quality: SmolLM2-135M Q4_1, perplexity of bench/compare/text.txt ({q['tokens']} tokens): "

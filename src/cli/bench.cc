@@ -11,6 +11,7 @@
 #include "cli/common.h"
 #include "cli/verbs.h"
 #include "kernels/limits.h"
+#include "ops/work.h"
 
 namespace sumi::cli {
 
@@ -79,17 +80,20 @@ int run_bench(const Flags& flags) {
 
   std::mt19937 random(1);
   std::vector<double> prefill_speeds, decode_speeds;
+  double products = 0;  // multiply-adds of a prompt
   double bytes_read =
       0;  // by one token: every weight it multiplies, and the state (mean over the run)
   for (int64_t round = 0; round <= flags.repeat; ++round) {  // round 0 warms up and does not count
     std::vector<int32_t> ids(static_cast<size_t>(prompt));
     for (int32_t& id : ids)
       id = static_cast<int32_t>(random() % static_cast<uint64_t>(model.vocab_size()));
+    const int64_t products_before = ops::products_done();
     auto start = std::chrono::steady_clock::now();
     const models::PromptState read = models::read_prompt(model, ids);
     models::DecodeState* state = read.state.get();
     Tensor logits = model.forward(read.rest, *state, models::LogitsFor::last);
     const double prefill_ms = ms_since(start);
+    products = static_cast<double>(ops::products_done() - products_before);
     start = std::chrono::steady_clock::now();
     size_t state_bytes = 0;
     for (int64_t i = 0; i < flags.decode; ++i) {
@@ -107,6 +111,7 @@ int run_bench(const Flags& flags) {
   }
   const double prefill = median(prefill_speeds), decode = median(decode_speeds);
   const double gigabytes = bytes_read * decode / 1e9;
+  const double products_per_second = products / static_cast<double>(prompt) * prefill;
   const double peak_mb = static_cast<double>(base::peak_memory_bytes()) / 1e6;
   const double weights_mb = static_cast<double>(model.weight_bytes()) / 1e6;
 
@@ -121,7 +126,8 @@ int run_bench(const Flags& flags) {
     object["peak_memory_bytes"] = base::peak_memory_bytes();
     if (flags.prefill > 0)
       object["prefill"] = {
-          {"tokens", prompt}, {"tokens_per_second", prefill}, {"runs", prefill_speeds}};
+          {"tokens", prompt}, {"tokens_per_second", prefill},
+          {"products_per_second", products_per_second}, {"runs", prefill_speeds}};
     if (flags.decode > 0)
       object["decode"] = {{"tokens", flags.decode},
                           {"tokens_per_second", decode},
@@ -135,8 +141,8 @@ int run_bench(const Flags& flags) {
                         base::isa_name(base::active_isa()), base::num_threads()));
   write_out(fmt::format("load      {:10.0f} ms\n", opened.load_ms));
   if (flags.prefill > 0)
-    write_out(fmt::format("prefill   {:10.1f} tokens/s   ({} tokens, median of {})\n", prefill,
-                          prompt, flags.repeat));
+    write_out(fmt::format("prefill   {:10.1f} tokens/s   ({} tokens, median of {}; {:.1f} G multiply-adds/s)\n",
+                          prefill, prompt, flags.repeat, products_per_second / 1e9));
   if (flags.decode > 0)
     write_out(fmt::format("decode    {:10.1f} tokens/s   ({} tokens, median of {}; {:.1f} GB/s)\n",
                           decode, flags.decode, flags.repeat, gigabytes));

@@ -273,6 +273,7 @@ TEST(Cli, Bench) {
   const nlohmann::json json =
       run("bench " + kLlama + " --prefill 16 --decode 4 --repeat 2 --json").json();
   EXPECT_GT(json["prefill"]["tokens_per_second"], 0);
+  EXPECT_GT(json["prefill"]["products_per_second"], 0);
   EXPECT_GT(json["decode"]["gigabytes_per_second"], 0);
   EXPECT_EQ(json["decode"]["runs"].size(), 2u);
   EXPECT_GT(json["peak_memory_bytes"], 0);
