@@ -110,6 +110,41 @@ def write_reader_seeds():
     seed("safetensors", "small.safetensors", struct.pack("<Q", len(text)) + text + bytes(8))
 
 
+def gguf_tokenizer_seed(name, model, tokens, kinds, **more):
+    """One GGUF file without tensors; `more` are further tokenizer.ggml keys."""
+    path = CORPUS / "gguf_tokenizer" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    writer = gguf.GGUFWriter(path, "test")
+    writer.add_tokenizer_model(model)
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    for key, value in more.items():
+        add = (writer.add_array if isinstance(value, (list, bytes)) else writer.add_bool if isinstance(value, bool) else
+               writer.add_uint32 if isinstance(value, int) else writer.add_string)
+        add(f"tokenizer.ggml.{key}", value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def write_gguf_tokenizer_seeds():
+    normal, unknown, control, user, byte = 1, 2, 3, 4, 6
+    sentence = ["<unk>", "<s>", "</s>", "<0x0A>", "<0xE5>", "<|end|>", *"▁Helowrd", "lo", "▁w", "▁He"]
+    kinds = [unknown, control, control, byte, byte, user] + [normal] * (len(sentence) - 6)
+    scores = [0.0] * 14 + [-1.0, -2.0, -3.0]
+    gguf_tokenizer_seed("llama.gguf", "llama", sentence, kinds, scores=scores, bos_token_id=1, eos_token_id=2,
+                        unknown_token_id=0, add_bos_token=True, add_space_prefix=True)
+    symbols = ["<s>", "</s>", *"Helowrd", "Ġ", "12", "lo", "Ġw", "He", "1", "2"]
+    gguf_tokenizer_seed("gpt2.gguf", "gpt2", symbols, [control] * 2 + [normal] * (len(symbols) - 2), pre="gpt-2",
+                        merges=["l o", "Ġ w", "H e"], bos_token_id=0, eos_token_id=1, add_eos_token=True)
+    gguf_tokenizer_seed("gemma4.gguf", "gemma4", sentence + ["\n\n", "<bos>"], kinds + [normal, control], merges=["l o", "▁ w"],
+                        bos_token_id=1, eos_token_id=2, unknown_token_id=0)
+    pieces = ["<pad>", "</s>", "<unk>", *"▁Helowrd", "▁He", "wor", "lo"]
+    gguf_tokenizer_seed("t5.gguf", "t5", pieces, [control, control, unknown] + [normal] * (len(pieces) - 3),
+                        scores=[0.0] * 3 + [-5.0] * 8 + [-2.0, -2.5, -3.0], eos_token_id=1, unknown_token_id=2,
+                        padding_token_id=0, add_space_prefix=True, remove_extra_whitespaces=True)
+
+
 def write_tokenizer_seeds():
     text = ["hello world 123 it's", "the cat sat on the mat", "naïve café 墨"]
     byte_level = Tokenizer(models.BPE())
@@ -148,3 +183,4 @@ if __name__ == "__main__":
     write_safetensors()
     write_reader_seeds()
     write_tokenizer_seeds()
+    write_gguf_tokenizer_seeds()
