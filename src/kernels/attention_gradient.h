@@ -1,4 +1,4 @@
-// The gradient of attention with products in bf16 on the processor's tiles, for training.
+// The gradient of attention with products in bf16 (kernels/bf16_product.h), for training.
 #pragma once
 
 #include <cstdint>

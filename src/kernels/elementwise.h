@@ -82,6 +82,10 @@ struct ElementwiseKernels {
                       int64_t half);
   void (*rope_neighbours)(const float* x, const float* cosine, const float* sine, float* out,
                           int64_t half);
+
+  // Numbers rounded to bf16 (to the nearest, ties to even), and back.
+  void (*narrow)(const float* x, uint16_t* out, int64_t n);
+  void (*widen)(const uint16_t* x, float* out, int64_t n);
 };
 
 // The copy for base::active_isa(), and for a given one, which must be in runnable_isas() to be

@@ -127,8 +127,6 @@ struct PictureTileKernels {
   void (*quantize)(const Lines& args, float* scales, float* buffer);
   // low and high [channels] of these and the inputs of `pixels` pixels, one after the other.
   void (*bounds)(TileInput x, int64_t pixels, int64_t channels, float* low, float* high);
-  void (*narrow)(const float* x, uint16_t* to, int64_t count);
-  void (*widen)(const uint16_t* x, float* to, int64_t count);
 };
 
 const PictureTileKernels& picture_tile_kernels_for(base::Isa isa);

@@ -282,8 +282,8 @@ void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q,
   }
 }
 
-// The same with products in bf16 on tiles, for scores without a cap and biases.
-void backward_head_in_tiles(const Problem& p, int64_t b, int64_t kv_head, const Tensor& q, const Tensor& k,
+// The same with products in bf16, for scores without a cap and biases.
+void backward_head_in_bf16(const Problem& p, int64_t b, int64_t kv_head, const Tensor& q, const Tensor& k,
                             const Tensor& v, const Tensor& out, const Tensor& lse, const Tensor& g, float* dq,
                             float* dk, float* dv) {
   std::vector<int64_t> first, end;
@@ -314,7 +314,7 @@ void backward_head_in_tiles(const Problem& p, int64_t b, int64_t kv_head, const 
   }
 }
 
-bool backward_in_tiles(const AttentionOptions& o) {
+bool backward_in_bf16(const AttentionOptions& o) {
   return o.products == Products::bf16 && o.softcap == 0 && o.alibi_slopes.empty() && !o.distance_bias.defined() &&
          kernels::has_attention_gradient();
 }
@@ -331,8 +331,8 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
            [&](int64_t begin, int64_t end) {
              for (int64_t item = begin; item < end; ++item) {
                const int64_t b = item / p.kv_heads, head = item % p.kv_heads;
-               if (backward_in_tiles(p.options)) {
-                 backward_head_in_tiles(p, b, head, q, k, v, out, lse, g, to_q, to_k, to_v);
+               if (backward_in_bf16(p.options)) {
+                 backward_head_in_bf16(p, b, head, q, k, v, out, lse, g, to_q, to_k, to_v);
                  continue;
                }
                backward_head(p, b, head, q.f32(), k.f32(), v.f32(),

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernels/picture_tiles.h"
 #include "ops/common.h"
 #include "ops/elementwise.h"
 #include "ops/loss.h"
@@ -42,7 +41,7 @@ double loss_of_rows(Tensor& logits, const int32_t* target, float factor, uint16_
       if (!gradient) continue;
       elementwise().exp_scaled(row, sum, factor, row, n);
       row[target[r]] -= factor;
-      kernels::picture_tile_kernels().narrow(row, gradient + r * n, n);
+      elementwise().narrow(row, gradient + r * n, n);
     }
   });
   double total = 0;

@@ -29,7 +29,7 @@ ProductFactor factor(const Tensor& x, bool outer_contiguous, int64_t outer, int6
 }
 
 // Whether bf16_product, which rounds f32 operands itself, is the faster way.
-bool in_tiles(const Matmul& s, Products products, const Tensor& a, const Tensor& b) {
+bool by_bf16_product(const Matmul& s, Products products, const Tensor& a, const Tensor& b) {
   constexpr int64_t kFewest = 16;
   return products == Products::bf16 && std::min({s.m, s.n, s.k}) >= kFewest && a.dtype() != DType::f16 &&
          b.dtype() != DType::f16 && kernels::has_bf16_product();
@@ -38,7 +38,7 @@ bool in_tiles(const Matmul& s, Products products, const Tensor& a, const Tensor&
 }  // namespace
 
 void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor& b, float* c) {
-  if (in_tiles(s, products, a, b))
+  if (by_bf16_product(s, products, a, b))
     return kernels::bf16_product(factor(a, s.transpose_a, s.m, s.k), factor(b, !s.transpose_b, s.n, s.k), c,
                                  s.n, s.beta != 0);
   const Tensor left = operand(a, products), right = operand(b, products);

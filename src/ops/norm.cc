@@ -53,9 +53,9 @@ Tensor narrow_layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bi
   for_rows(rows, n, [&](int64_t begin, int64_t end) {
     std::vector<float> wide(static_cast<size_t>(n)), normed(wide.size());
     for (int64_t r = begin; r < end; ++r) {
-      kernels::picture_tile_kernels().widen(from + r * n, wide.data(), n);
+      elementwise().widen(from + r * n, wide.data(), n);
       elementwise().layer_norm(wide.data(), w, b, eps, normed.data(), n);
-      kernels::picture_tile_kernels().narrow(normed.data(), to + r * n, n);
+      elementwise().narrow(normed.data(), to + r * n, n);
     }
   });
   return out;

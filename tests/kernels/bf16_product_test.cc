@@ -1,4 +1,4 @@
-// Products in tiles, on the hardware where there is some and emulated, against the naive twin.
+// Products in bf16 by tiles and by vectors, on the hardware where there is some and emulated, against the naive twin.
 #include "kernels/bf16_product.h"
 
 #include <fmt/format.h>
@@ -9,12 +9,14 @@
 #include <vector>
 
 #include "base/half.h"
+#include "base/threads.h"
 #include "kernels/naive.h"
 #include "kernels/random_values.h"
 
 namespace sumi::kernels {
 
 namespace avx512_amx_emulated { extern const Bf16ProductKernels kBf16Product; }
+namespace avx512_bf16_emulated { extern const Bf16ProductKernels kBf16Product; }
 
 namespace {
 
@@ -76,8 +78,7 @@ void check_product(const Product& product) {
   }
 }
 
-TEST(Bf16Product, Emulated) {
-  const Bf16ProductKernels& kernels = avx512_amx_emulated::kBf16Product;
+void check_emulated(const Bf16ProductKernels& kernels) {
   check_product([&](const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate) {
     const auto pieces = [](int64_t count) { return (count + 31) / 32; };
     const auto pack = [&](const ProductFactor& f, bool as_b) {
@@ -91,14 +92,34 @@ TEST(Bf16Product, Emulated) {
   });
 }
 
+TEST(Bf16Product, EmulatedTiles) { check_emulated(avx512_amx_emulated::kBf16Product); }
+TEST(Bf16Product, EmulatedVectors) { check_emulated(avx512_bf16_emulated::kBf16Product); }
+
 TEST(Bf16Product, Hardware) {
-  if (!has_bf16_product()) GTEST_SKIP() << "this processor has no tiles";
+  if (!has_bf16_product()) GTEST_SKIP() << "this processor does not multiply bf16";
   check_product(bf16_product);
+}
+
+TEST(Bf16Product, SameBitsOnAnyNumberOfThreads) {
+  if (!has_bf16_product()) GTEST_SKIP() << "this processor does not multiply bf16";
+  constexpr int64_t kM = 330, kN = 290, kK = 700;
+  const auto a = uniform_values(kM * kK, 7), b = uniform_values(kN * kK, 8);
+  const auto product = [&](int threads) {
+    const int before = base::num_threads();
+    base::set_num_threads(threads);
+    std::vector<float> c(static_cast<size_t>(kM * kN));
+    bf16_product({a.data(), nullptr, false, kM, kK, kK}, {b.data(), nullptr, true, kN, kK, kN}, c.data(), kN, false);
+    base::set_num_threads(before);
+    return c;
+  };
+  const auto alone = product(1);
+  EXPECT_EQ(alone, product(2));
+  EXPECT_EQ(alone, product(3));
 }
 
 // Larger than what is laid out at a time, along each axis.
 TEST(Bf16Product, InParts) {
-  if (!has_bf16_product()) GTEST_SKIP() << "this processor has no tiles";
+  if (!has_bf16_product()) GTEST_SKIP() << "this processor does not multiply bf16";
   const int64_t sizes[][3] = {{20, 24, 9000}, {900, 800, 8192}, {40, 70000, 100}, {70000, 40, 100}};
   for (const auto& s : sizes) {
     const int64_t m = s[0], n = s[1], k = s[2];

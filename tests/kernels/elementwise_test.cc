@@ -8,6 +8,7 @@
 #include <limits>
 #include <random>
 
+#include "base/half.h"
 #include "kernels/kernel_copies.h"
 #include "kernels/naive.h"
 #include "kernels/tile_matmul.h"
@@ -79,6 +80,21 @@ TEST(Elementwise, Arithmetic) {
     }
     EXPECT_NEAR(kernels.dot(a.data(), b.data(), n), dot, 1e-6 * (1 + size));
     EXPECT_EQ(kernels.maximum(a.data(), n), top);
+  });
+}
+
+TEST(Elementwise, NarrowAndWiden) {
+  for_copies([](const ElementwiseKernels& kernels, int64_t n) {
+    Row x = random_row(n, 4);
+    x[0] = std::numeric_limits<float>::infinity();
+    std::vector<uint16_t> bits(x.size());
+    kernels.narrow(x.data(), bits.data(), n);
+    Row back(x.size());
+    kernels.widen(bits.data(), back.data(), n);
+    for (size_t i = 0; i < x.size(); ++i) {
+      ASSERT_EQ(bits[i], base::float_to_bf16(x[i])) << x[i];
+      ASSERT_EQ(back[i], base::bf16_to_float(bits[i]));
+    }
   });
 }
 

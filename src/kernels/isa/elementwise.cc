@@ -4,7 +4,7 @@
 #include <cmath>
 
 #include "kernels/isa/gelu.h"
-#include "kernels/isa/simd.h"
+#include "kernels/isa/simd_int.h"
 
 namespace sumi::kernels::SUMI_ISA {
 namespace {
@@ -364,6 +364,14 @@ void rope_neighbours(const float* x, const float* cosine, const float* sine, flo
   }
 }
 
+void narrow(const float* x, uint16_t* out, int64_t n) { bf16_from_floats(x, n, out); }
+
+void widen(const uint16_t* x, float* out, int64_t n) {
+  int64_t i = 0;
+  for (; i + kWidth <= n; i += kWidth) load_bf16(x + i).store(out + i);
+  for (; i < n; ++i) out[i] = base::bf16_to_float(x[i]);
+}
+
 }  // namespace
 
 extern const ElementwiseKernels kElementwise;
@@ -396,6 +404,8 @@ const ElementwiseKernels kElementwise = {
     .exp_scaled = exp_scaled,
     .rope_halves = rope_halves,
     .rope_neighbours = rope_neighbours,
+    .narrow = narrow,
+    .widen = widen,
 };
 
 }  // namespace sumi::kernels::SUMI_ISA

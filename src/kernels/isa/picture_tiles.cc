@@ -277,17 +277,9 @@ void lines(const PictureTileKernels::Lines& a) {
     a.affine.silu ? lines_of<false, true>(a) : lines_of<false, false>(a);
 }
 
-void narrow(const float* x, uint16_t* to, int64_t count) { bf16_from_floats(x, count, to); }
-
-void widen(const uint16_t* x, float* to, int64_t count) {
-  int64_t i = 0;
-  for (; i + 16 <= count; i += 16) load_bf16(x + i).store(to + i);
-  for (; i < count; ++i) to[i] = base::bf16_to_float(x[i]);
-}
-
 }  // namespace
 
-const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds, narrow, widen};
+const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds};
 #else
 const PictureTileKernels kPictureTiles = {};
 #endif
