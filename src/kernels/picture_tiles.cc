@@ -11,6 +11,7 @@
 #include "base/memory.h"
 #include "base/threads.h"
 #include "kernels/isa_copies.h"
+#include "kernels/picture_winograd.h"
 
 namespace sumi::kernels {
 
@@ -60,6 +61,7 @@ float float_of(const void* data, TileSource source, int64_t i) {
 // Rounds to the nearest of 255 steps up to each output's largest weight.
 void pack_codes(const void* weights, TileSource source, TileWeights& w) {
   w.scales.resize(static_cast<size_t>(w.out));
+  w.offsets.resize(static_cast<size_t>(w.out));
   base::parallel_for(w.panels(), 1, [&](int64_t begin, int64_t end) {
     const int64_t row = w.in * w.taps;
     for (int64_t panel = begin; panel < end; ++panel) {
@@ -70,12 +72,15 @@ void pack_codes(const void* weights, TileSource source, TileWeights& w) {
         for (int64_t i = 0; i < row; ++i) largest = std::max(largest, std::abs(float_of(weights, source, from + i)));
         w.scales[static_cast<size_t>(panel * kTileOuts + lane)] = largest / 127;
         const float inverse = largest > 0 ? 127 / largest : 0;
+        int32_t sum = 0;
         for (int64_t in = 0; in < w.in; ++in)
           for (int64_t tap = 0; tap < w.taps; ++tap) {
             const int64_t tile = ((in / 64 * w.taps + tap) * 2 + lane / 16) * 1024;
-            to[tile + in % 64 / 4 * 64 + lane % 16 * 4 + in % 4] =
-                static_cast<int8_t>(std::lrint(float_of(weights, source, from + in * w.taps + tap) * inverse));
+            const auto code = static_cast<int8_t>(std::lrint(float_of(weights, source, from + in * w.taps + tap) * inverse));
+            to[tile + in % 64 / 4 * 64 + lane % 16 * 4 + in % 4] = code;
+            sum += code;
           }
+        w.offsets[static_cast<size_t>(panel * kTileOuts + lane)] = -128 * sum;
       }
     }
   });
@@ -151,6 +156,7 @@ void multiply(const PictureTileKernels& kernels, PictureTileKernels::Product p, 
     if (part.epilogue.bias) part.epilogue.bias += panel * kTileOuts;
     if (p.int8) {
       part.weight_scales = weights.scales.data() + panel * kTileOuts;
+      part.weight_offsets = weights.offsets.data() + panel * kTileOuts;
       part.row_scales += row;
     }
     const int64_t size = p.y.bf16 ? 2 : 4;
@@ -190,14 +196,15 @@ std::vector<CopiedRow> rows_with_border(int64_t first_picture, int64_t pictures,
 }  // namespace
 
 TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
-                       bool int8) {
+                       bool int8, const PictureTileKernels& kernels) {
   const int64_t depth = TileWeights::depth(int8);
   if (out % kTileOuts != 0 || in % depth != 0 || out == 0 || in == 0)
     fail("tiles: {} outputs and {} inputs, expected multiples of {} and {}", out, in, kTileOuts, depth);
-  TileWeights packed{out, in, taps, gated, int8, nullptr, {}};
+  TileWeights packed{out, in, taps, gated, int8, nullptr, {}, {}, {}};
   packed.data = base::allocate(packed.bytes());
   if (int8) {
     pack_codes(weights, source, packed);
+    if (taps == 9 && kernels.winograd) packed.winograd = winograd_largest(packed, kernels);
     return packed;
   }
   auto* data = reinterpret_cast<uint16_t*>(packed.data.get());
@@ -228,7 +235,8 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
                                 .rows = whole,
                                 .epilogue = epilogue,
                                 .y = y};
-  if (!x.bf16 || affine.scale || affine.silu || weights.int8) {  // copied, as a convolution's
+  const bool in_lines = kernels.zero_code != 0;  // how vectors want them
+  if (!x.bf16 || affine.scale || affine.silu || weights.int8 || in_lines) {  // copied, as a convolution's
     const int64_t chunk_stride = round_up(all, kRows) * kLineBytes;
     std::byte* copied = copied_memory(in / weights.depth() * chunk_stride);
     std::vector<float> scales(static_cast<size_t>(weights.int8 ? all : 0));
@@ -278,6 +286,8 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
 void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int64_t height, int64_t width, bool doubled,
                       const TileWeights& weights, const TileEpilogue& epilogue, TileOutput y,
                       const PictureTileKernels& kernels) {
+  if (kernels.winograd)
+    return winograd_convolution(x, affine, batch, height, width, doubled, weights, epilogue, y, kernels);
   const int64_t in = weights.in, pitch = width + 1, chunks = in / weights.depth();
   const int64_t row_bytes = pitch * chunks * kLineBytes;
   const bool together = batch * (height + 2) * row_bytes <= kCopiedBytes;
@@ -302,9 +312,10 @@ void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int6
         for (int64_t j = first; j < last; ++j) {
           const CopiedRow row = rows[static_cast<size_t>(j)];
           std::byte* to = copied + (1 + j * pitch) * kLineBytes;
+          const int zero = weights.int8 ? kernels.zero_code : 0;
           const auto clear = [&](std::byte* line, int64_t lines) {
             for (int64_t c = 0; c < chunks; ++c)
-              std::memset(line + c * chunk_lines * kLineBytes, 0, static_cast<size_t>(lines * kLineBytes));
+              std::memset(line + c * chunk_lines * kLineBytes, zero, static_cast<size_t>(lines * kLineBytes));
           };
           if (j == 0) clear(copied, 1);
           if (row.y < 0) {

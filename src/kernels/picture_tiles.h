@@ -1,8 +1,8 @@
-// Products and 3x3 convolutions of pictures on AMX tiles (base::Isa::avx512_amx): bf16 operands summed in f32, or int8
-// ones summed in int32 (W8A8: weights with a scale for each output, inputs with one for each row of a product, or each
-// picture of a convolution, found as they are read). A
-// convolution is a product over shifted pictures: its input is copied once into lines of 32 channels with a border of
-// zeros, so that 16 neighbouring pixels of any tap are one tile, and 16 outputs begin at any pixel.
+// Products and 3x3 convolutions of pictures where the processor multiplies bf16, in AMX tiles or in vectors: bf16 operands
+// summed in f32, or int8 ones summed in int32 (W8A8: weights with a scale for each output, inputs with one for each row of a
+// product, or each picture of a convolution, found as they are read). A convolution is a product over shifted pictures: its
+// input is copied once into lines of 32 channels with a border of zeros, so that 16 neighbouring pixels of any tap are one
+// tile, and 16 outputs begin at any pixel.
 #pragma once
 
 #include <cstdint>
@@ -16,10 +16,11 @@ namespace sumi::kernels {
 inline constexpr int64_t kTileOuts = 32;   // output channels in a panel
 inline constexpr int64_t kLineBytes = 64;  // of a row of a tile
 
-// Whether the processor in use has the tiles.
+// Whether the processor in use multiplies bf16.
 bool has_picture_tiles();
 
 struct PictureTileKernels;
+struct PictureWinogradKernels;
 const PictureTileKernels& picture_tile_kernels();  // for base::active_isa()
 
 // Weights [out, in, taps] in the order [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2]; int8 in fours:
@@ -31,7 +32,9 @@ struct TileWeights {
   bool gated = false;
   bool int8 = false;
   std::shared_ptr<std::byte> data;
-  std::vector<float> scales;  // int8: [out], in the panels' order
+  std::vector<float> scales;     // int8: [out], in the panels' order
+  std::vector<int32_t> offsets;  // int8: -128 times the sum of an output's codes
+  std::vector<float> winograd;   // int8 of 9 taps for picture_winograd.h: [panels][frequencies][32]; else empty
 
   static constexpr int64_t depth(bool int8) { return int8 ? 64 : 32; }
   int64_t depth() const { return depth(int8); }  // inputs in a line
@@ -44,7 +47,7 @@ struct TileWeights {
 // weights: plain [out, in, taps], of f32 or as stored bf16 or f16 bits.
 enum class TileSource { f32, bf16, f16 };
 TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
-                       bool int8 = false);
+                       bool int8 = false, const PictureTileKernels& kernels = picture_tile_kernels());
 
 // Numbers of f32 or bf16.
 struct TileInput {
@@ -80,7 +83,7 @@ void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int6
                       const TileWeights& weights, const TileEpilogue& epilogue, TileOutput y,
                       const PictureTileKernels& kernels = picture_tile_kernels());
 
-// The parts of both, for one thread. All are null where there are no tiles.
+// The parts of both, for one thread. All are null where the processor does not multiply bf16.
 struct PictureTileKernels {
   static constexpr int64_t kRows = 32;  // rows are read in blocks of so many
 
@@ -91,7 +94,8 @@ struct PictureTileKernels {
   }
 
   struct Product {
-    // Row r of chunk c and tap t begins at a + r * row_stride + c * chunk_stride + taps[t]: kLineBytes bytes.
+    // Row r of chunk c and tap t begins at a + r * row_stride + c * chunk_stride + taps[t]: kLineBytes bytes. The stride of
+    // rows is kLineBytes where zero_code is not 0.
     const std::byte* a = nullptr;
     int64_t row_stride = 0, chunk_stride = 0;  // bytes
     const int64_t* taps = nullptr;
@@ -101,6 +105,7 @@ struct PictureTileKernels {
     int64_t panels = 0;
     bool gated = false, int8 = false;
     const float* weight_scales = nullptr;  // int8: of the first panel, in the panels' order
+    const int32_t* weight_offsets = nullptr;  // int8: added to sums whose inputs have codes from 1 to 255
     const float* row_scales = nullptr;     // int8: of each row
     // Of the first panel; the bias is in the panels' order.
     TileEpilogue epilogue;
@@ -127,6 +132,8 @@ struct PictureTileKernels {
   void (*quantize)(const Lines& args, float* scales, float* buffer);
   // low and high [channels] of these and the inputs of `pixels` pixels, one after the other.
   void (*bounds)(TileInput x, int64_t pixels, int64_t channels, float* low, float* high);
+  uint8_t zero_code;  // of int8 inputs in lines: 0, or 128, and all codes by as much higher
+  const PictureWinogradKernels* winograd;  // of 3x3 convolutions; null where lines are multiplied for each tap
 };
 
 const PictureTileKernels& picture_tile_kernels_for(base::Isa isa);

@@ -350,7 +350,7 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
 
 namespace {
 
-// bf16 pictures on AMX tiles.
+// bf16 pictures where the processor multiplies bf16.
 Tensor attention_in_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
   const kernels::PictureAttentionKernels& kernels = kernels::picture_attention_kernels();
   const Problem p = check(q, k, v, options);

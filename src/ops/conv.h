@@ -34,13 +34,13 @@ struct Conv2dOptions {
 enum class ConvStorage { f32, bf16, f16, int8 };
 
 // Whether the processor multiplies bf16 (AVX-512 BF16, AMX): then inputs of bf16 weights are rounded
-// to bf16, too, and oneDNN does the products. Elsewhere weights are widened as they are used.
+// to bf16, too. Elsewhere weights are widened as they are used.
 bool multiplies_bf16();
 
 // A convolution's weight in the processor's order, for inference only. 1x1 and padded 3x3
-// convolutions of multiples of 64 channels go through kernels/lane_product.h, the others, and bf16
-// where the processor multiplies it, through oneDNN; with AMX, those of bf16 and multiples of 32
-// channels go through kernels/picture_tiles.h. Sums are f32.
+// convolutions of multiples of 64 channels go through kernels/lane_product.h, the others through
+// oneDNN; where the processor multiplies bf16, those of bf16 or int8 and multiples of 32 channels go
+// through kernels/picture_tiles.h. Sums are f32.
 class PackedConv {
  public:
   // weight [O, I, kh, kw] f32, f16 or bf16. Where the processor multiplies bf16, f16 becomes bf16;

@@ -194,5 +194,17 @@ inline float _mm512_reduce_max_ps(__m512 a) {
   for (int i = 1; i < 16; ++i) best = a.f[i] > best ? a.f[i] : best;
   return best;
 }
+inline __m512i _mm512_srai_epi32(__m512i a, int n) {
+  return emulated::lanes<int32_t>([&](int i) { return emulated::lane<int32_t>(a, i) >> n; });
+}
+inline __m512i _mm512_sllv_epi32(__m512i a, __m512i n) {
+  return emulated::lanes<uint32_t>([&](int i) { return emulated::lane<uint32_t>(a, i) << emulated::lane<uint32_t>(n, i); });
+}
+inline __m256i _mm512_cvtepi32_epi16(__m512i a) {
+  __m256i r;
+  for (int i = 0; i < 16; ++i) emulated::set_lane(r, i, static_cast<uint16_t>(emulated::lane<uint32_t>(a, i)));
+  return r;
+}
+inline void _mm256_storeu_si256(__m256i* p, __m256i a) { std::memcpy(p, &a, 32); }
 inline void _mm_storeu_si128(__m128i* p, __m128i a) { std::memcpy(p, &a, 16); }
 inline void _mm512_storeu_si512(void* p, __m512i a) { std::memcpy(p, &a, 64); }

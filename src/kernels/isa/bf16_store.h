@@ -38,5 +38,21 @@ inline Vec rounded_to_bf16(Vec x) {
 }
 #endif
 
+// Two rows of 16 as pairs: first[0], second[0], first[1] ...
+inline void store_pairs(Vec first, Vec second, void* to) {
+#if defined(SUMI_EMULATE_AVX512)
+  uint16_t a[16], b[16], both[32];
+  store_bf16(first, a);
+  store_bf16(second, b);
+  for (int i = 0; i < 16; ++i) both[2 * i] = a[i], both[2 * i + 1] = b[i];
+  std::memcpy(to, both, sizeof both);
+#else
+  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
+                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second.v, first.v));
+  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
+#endif
+}
+
 }  // namespace sumi::kernels::SUMI_ISA
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/half.h"
 #include "kernels/isa/simd_int.h"
+#include "kernels/isa/winograd.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
@@ -127,50 +128,6 @@ void product_of(const LaneKernels::Product& a) {
   }
 }
 
-// Winograd's F(4, 3) by interpolation at 0, -+a, -+b and infinity with a^2 = 1/2, b^2 = 2: products of the
-// transforms' numbers stay nearer to 1 than with the customary 1 and 2, and rounding errors smaller. With m(x) = x (x^2
-// - a^2) (x^2 - b^2): an input's number for the point p are the coefficients of m(x) / (x - p), a weight's [1, p, p^2] /
-// m'(p), an output's row i p^i.
-constexpr float kA = 0.70710678f, kB = 1.41421356f;
-
-inline void transform_input(const Vec* d, int64_t step, Vec* t, int64_t t_step) {
-  const Vec d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step], d5 = d[5 * step];
-  const Vec two = Vec::set1(2), half = Vec::set1(0.5f), middle = Vec::set1(-2.5f), a = Vec::set1(kA);
-  const Vec even1 = d4 - two * d2, odd1 = a * (d3 - two * d1);
-  const Vec even2 = d4 - half * d2, odd2 = a * (two * d3 - d1);
-  t[0] = fma(middle, d2, d0 + d4);
-  t[t_step] = even1 + odd1;
-  t[2 * t_step] = even1 - odd1;
-  t[3 * t_step] = even2 + odd2;
-  t[4 * t_step] = even2 - odd2;
-  t[5 * t_step] = fma(middle, d3, d1 + d5);
-}
-
-inline void transform_weights(const Vec* g, int64_t step, Vec* t, int64_t t_step) {
-  const Vec g0 = g[0], g1 = g[step], g2 = g[2 * step];
-  const Vec even1 = Vec::set1(-2.0f / 3) * g0 - Vec::set1(1.0f / 3) * g2;
-  const Vec odd1 = Vec::set1(-2.0f / 3 * kA) * g1;
-  const Vec even2 = Vec::set1(1.0f / 6) * g0 + Vec::set1(1.0f / 3) * g2;
-  const Vec odd2 = Vec::set1(kB / 6) * g1;
-  t[0] = g0;
-  t[t_step] = even1 + odd1;
-  t[2 * t_step] = even1 - odd1;
-  t[3 * t_step] = even2 + odd2;
-  t[4 * t_step] = even2 - odd2;
-  t[5 * t_step] = g2;
-}
-
-inline void transform_output(const Vec* m, int64_t step, Vec* t, int64_t t_step) {
-  const Vec m1 = m[step], m2 = m[2 * step], m3 = m[3 * step], m4 = m[4 * step];
-  const Vec even1 = m1 + m2, odd1 = Vec::set1(kA) * (m1 - m2);
-  const Vec even2 = m3 + m4, odd2 = Vec::set1(kB) * (m3 - m4);
-  const Vec two = Vec::set1(2), half = Vec::set1(0.5f);
-  t[0] = m[0] + even1 + even2;
-  t[t_step] = odd1 + odd2;
-  t[2 * t_step] = fma(two, even2, half * even1);
-  t[3 * t_step] = fma(two, odd2, half * odd1) + m[5 * step];
-}
-
 struct Corner {
   int64_t picture, y, x;  // of a tile's outputs
 };
@@ -196,11 +153,11 @@ void transform(const float* x, const LaneKernels::Picture& p, int64_t channels, 
               inside ? Vec::load(picture + ((row >> shift) * x_width + (column >> shift)) * channels + c)
                      : Vec::zero();
         }
-      for (int64_t j = 0; j < 6; ++j) transform_input(d + j, 6, half + j, 6);
+      for (int64_t j = 0; j < 6; ++j) Winograd<4>::input(d + j, 6, half + j, 6);
       float* tile = to + c / kLanes * kFrequencies * kTileSlice + t * kLanes + c % kLanes;
       for (int64_t i = 0; i < 6; ++i) {
         Vec row[6];
-        transform_input(half + i * 6, 1, row, 1);
+        Winograd<4>::input(half + i * 6, 1, row, 1);
         for (int64_t j = 0; j < 6; ++j) row[j].store(tile + (i * 6 + j) * kTileSlice);
       }
     }
@@ -214,10 +171,10 @@ void transform_block(const typename Store::Element* weights, float* wide) {
     for (int64_t lane = 0; lane < kLanes; lane += kWidth) {
       Vec g[9], half[18];
       for (int64_t tap = 0; tap < 9; ++tap) g[tap] = Store::load(weights + (in * 9 + tap) * kLanes + lane);
-      for (int64_t j = 0; j < 3; ++j) transform_weights(g + j, 3, half + j, 3);
+      for (int64_t j = 0; j < 3; ++j) Winograd<4>::weights(g + j, 3, half + j, 3);
       for (int64_t i = 0; i < 6; ++i) {
         Vec row[6];
-        transform_weights(half + i * 3, 1, row, 1);
+        Winograd<4>::weights(half + i * 3, 1, row, 1);
         for (int64_t j = 0; j < 6; ++j)
           row[j].store(wide + (i * 6 + j) * kWeightSlice + in * kLanes + lane);
       }
@@ -247,10 +204,10 @@ void tiles_of(const LaneKernels::Tiles& a) {
       Vec m[36], half[24];
       for (int64_t f = 0; f < kFrequencies; ++f)
         m[f] = Vec::load(sums + f * kTileSlice + t * kLanes + j * kWidth);
-      for (int64_t c = 0; c < 6; ++c) transform_output(m + c, 6, half + c, 6);
+      for (int64_t c = 0; c < 6; ++c) Winograd<4>::output(m + c, 6, half + c, 6);
       for (int64_t r = 0; r < rows; ++r) {
         Vec row[4];
-        transform_output(half + r * 6, 1, row, 1);
+        Winograd<4>::output(half + r * 6, 1, row, 1);
         for (int64_t c = 0; c < columns; ++c)
           finish.store(row[c], j, y + (r * a.picture.width + c) * out + j * kWidth);
       }

@@ -1,10 +1,13 @@
-// The copies of kernels/picture_attention.h: those with AMX have contents.
+// The copies of kernels/picture_attention.h: those of processors that multiply bf16 have contents.
 #include "kernels/picture_attention.h"
 
+#include <type_traits>
+
+#include "kernels/isa/dot_rows.h"
 #include "kernels/isa/simd.h"
 #include "kernels/isa/tiles.h"
 
-#if defined(SUMI_AMX)
+#if defined(SUMI_BF16)
 #include "kernels/isa/bf16_store.h"
 #endif
 
@@ -12,7 +15,7 @@ namespace sumi::kernels::SUMI_ISA {
 
 extern const PictureAttentionKernels kPictureAttention;
 
-#if defined(SUMI_AMX)
+#if defined(SUMI_BF16)
 namespace {
 
 constexpr int64_t kQueries = PictureAttentionKernels::kQueries, kKeys = PictureAttentionKernels::kKeys;
@@ -21,13 +24,24 @@ constexpr float kLog2E = 1.44269504f;
 
 int64_t round_up(int64_t count, int64_t block) { return (count + block - 1) / block * block; }
 
-// A head of `head_dim` numbers as tiles have it: 32 deep for scores, 16 rows of sums.
+#if defined(SUMI_AMX)
+constexpr int64_t kRowsOfSums = 16;
+#else
+constexpr int64_t kRowsOfSums = 8;
+#endif
+
+// A head of `head_dim` numbers as tiles have it: 32 deep for scores, 16 rows of sums, or 8 by vectors.
 struct Sizes {
   int64_t keys, deep, high;
+  int64_t pairs;  // of a head's numbers
   Sizes(int64_t key_count, int64_t head_dim)
-      : keys(round_up(key_count, 32)), deep(round_up(head_dim, 32)), high(round_up(head_dim, 16)) {}
+      : keys(round_up(key_count, 32)),
+        deep(round_up(head_dim, 32)),
+        high(round_up(head_dim, kRowsOfSums)),
+        pairs((head_dim + 1) / 2) {}
   int64_t key_bytes() const { return keys * deep * 2; }
   int64_t value_bytes() const { return keys * high * 2; }
+  int64_t sum_bytes() const { return round_up(high, 16) * kQueries * 4; }
 };
 
 int64_t packed_bytes(int64_t keys, int64_t head_dim) {
@@ -76,7 +90,7 @@ struct Scratch {
     queries = reinterpret_cast<uint16_t*>(take(s.deep * kQueries * 2));
     scores = reinterpret_cast<float*>(take(kKeys * kQueries * 4));
     weights = reinterpret_cast<uint16_t*>(take(kKeys * kQueries * 2));
-    sums = reinterpret_cast<float*>(take(s.high * kQueries * 4));
+    sums = reinterpret_cast<float*>(take(s.sum_bytes()));
     maximum = reinterpret_cast<float*>(take(kQueries * 4));
     total = reinterpret_cast<float*>(take(kQueries * 4));
     decay = reinterpret_cast<float*>(take(kQueries * 4));
@@ -85,7 +99,7 @@ struct Scratch {
 
 int64_t scratch_bytes(int64_t head_dim) {
   const Sizes s(kKeys, head_dim);
-  return s.deep * kQueries * 2 + kKeys * kQueries * 6 + s.high * kQueries * 4 + 3 * kQueries * 4;
+  return s.deep * kQueries * 2 + kKeys * kQueries * 6 + s.sum_bytes() + 3 * kQueries * 4;
 }
 
 // 2^x for x <= 0: a polynomial of degree 3 on the fraction (relative error 1e-4, a fortieth of bf16's step), times 2 to
@@ -107,21 +121,6 @@ inline Vec exp2_below_0(Vec x) {
 #endif
 }
 
-// Two rows of 16 as pairs: first[0], second[0], first[1] ...
-inline void store_pairs(Vec first, Vec second, uint16_t* to) {
-#if defined(SUMI_EMULATE_AVX512)
-  uint16_t a[16], b[16];
-  store_bf16(first, a);
-  store_bf16(second, b);
-  for (int i = 0; i < 16; ++i) to[2 * i] = a[i], to[2 * i + 1] = b[i];
-#else
-  const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21,
-                                         5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
-  const auto both = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(second.v, first.v));
-  _mm512_storeu_si512(to, _mm512_permutexvar_epi16(order, both));
-#endif
-}
-
 void take_queries(const PictureAttentionKernels::Block& a, int64_t first, int64_t count, const Sizes& s, Scratch& m) {
   std::memset(m.queries, 0, static_cast<size_t>(s.deep * kQueries) * 2);
   for (int64_t q = 0; q < count; ++q) {
@@ -129,33 +128,11 @@ void take_queries(const PictureAttentionKernels::Block& a, int64_t first, int64_
     for (int64_t d = 0; d < a.head_dim; ++d)
       m.queries[(d / 32 * 2 + q / 16) * kTileNumbers + d % 32 / 2 * 32 + q % 16 * 2 + d % 2] = from[d];
   }
-  std::memset(m.sums, 0, static_cast<size_t>(s.high * kQueries) * 4);
+  std::memset(m.sums, 0, static_cast<size_t>(s.sum_bytes()));
   for (int64_t q = 0; q < kQueries; ++q) {
     m.maximum[q] = -1e30f;  // below any score
     m.total[q] = 0;
   }
-}
-
-// scores [32 keys, kQueries] from two tiles of keys.
-inline void score(const uint16_t* keys, const uint16_t* queries, int64_t deep, float* scores) {
-  tile_zero<0>();
-  tile_zero<1>();
-  tile_zero<2>();
-  tile_zero<3>();
-  for (int64_t d = 0; d < deep / 32; ++d) {
-    tile_load<4>(keys + d * kTileNumbers, 64);
-    tile_load<6>(queries + d * 2 * kTileNumbers, 64);
-    tile_load<7>(queries + (d * 2 + 1) * kTileNumbers, 64);
-    tile_load<5>(keys + (deep / 32 + d) * kTileNumbers, 64);
-    tile_dot_bf16<0, 4, 6>();
-    tile_dot_bf16<1, 4, 7>();
-    tile_dot_bf16<2, 5, 6>();
-    tile_dot_bf16<3, 5, 7>();
-  }
-  tile_store<0>(scores, 128);
-  tile_store<1>(scores + 16, 128);
-  tile_store<2>(scores + 16 * kQueries, 128);
-  tile_store<3>(scores + 16 * kQueries + 16, 128);
 }
 
 // Weights 2^(factor score - maximum) of n keys (a multiple of 32) in the place of products with values; true if sums must
@@ -188,6 +165,29 @@ bool weigh(int64_t n, float factor, Scratch& m) {
   return shrinks;
 }
 
+#if defined(SUMI_AMX)
+// scores [32 keys, kQueries] from two tiles of keys.
+inline void score(const uint16_t* keys, const uint16_t* queries, int64_t deep, float* scores) {
+  tile_zero<0>();
+  tile_zero<1>();
+  tile_zero<2>();
+  tile_zero<3>();
+  for (int64_t d = 0; d < deep / 32; ++d) {
+    tile_load<4>(keys + d * kTileNumbers, 64);
+    tile_load<6>(queries + d * 2 * kTileNumbers, 64);
+    tile_load<7>(queries + (d * 2 + 1) * kTileNumbers, 64);
+    tile_load<5>(keys + (deep / 32 + d) * kTileNumbers, 64);
+    tile_dot_bf16<0, 4, 6>();
+    tile_dot_bf16<1, 4, 7>();
+    tile_dot_bf16<2, 5, 6>();
+    tile_dot_bf16<3, 5, 7>();
+  }
+  tile_store<0>(scores, 128);
+  tile_store<1>(scores + 16, 128);
+  tile_store<2>(scores + 16 * kQueries, 128);
+  tile_store<3>(scores + 16 * kQueries + 16, 128);
+}
+
 // sums += values (chunks of 32 keys, chunk_numbers apart) times weights, for one or two tiles of elements.
 template <bool kTwo>
 inline void accumulate(const uint16_t* values, int64_t chunk_numbers, const uint16_t* weights, int64_t chunks,
@@ -218,6 +218,58 @@ inline void accumulate(const uint16_t* values, int64_t chunk_numbers, const uint
   }
 }
 
+void scores_of(const Sizes& s, const uint16_t* keys, int64_t n, Scratch& m) {
+  for (int64_t i = 0; i < n; i += 32) score(keys + i * s.deep, m.queries, s.deep, m.scores + i * kQueries);
+}
+
+void add_values(const Sizes& s, const uint16_t* values, int64_t n, Scratch& m) {
+  int64_t d = 0;
+  for (; d + 32 <= s.high; d += 32)
+    accumulate<true>(values + d * 32, s.high * 32, m.weights, n / 32, m.sums + d * kQueries);
+  if (d < s.high) accumulate<false>(values + d * 32, s.high * 32, m.weights, n / 32, m.sums + d * kQueries);
+}
+#else
+
+// The same by vectors: tiles of queries, weights and sums lie as for AMX, keys and values in the same tiles, of which rows
+// are read alone.
+template <int kCount>
+inline void score(const Sizes& s, int64_t pairs, const uint16_t* keys, int64_t first, Scratch& m) {
+  Vec sum[kCount][2];
+  for (auto& row : sum) row[0] = row[1] = Vec::zero();
+  for (int64_t d = 0; d < s.deep / 32; ++d) {
+    const auto* weights = reinterpret_cast<const std::byte*>(m.queries + d * 2 * kTileNumbers);
+    const int64_t left = pairs - 16 * d;
+    dot_lines<false, kCount>(reinterpret_cast<const std::byte*>(keys + d * kTileNumbers), 64, weights, kTileBytes,
+                             left < 16 ? left : 16, sum);
+  }
+  for (int r = 0; r < kCount; ++r)
+    for (int j = 0; j < 2; ++j) sum[r][j].store(m.scores + (first + r) * kQueries + 16 * j);
+}
+
+// Blocks of 8 rows divide tiles of 16.
+void scores_of(const Sizes& s, const uint16_t* keys, int64_t n, Scratch& m) {
+  for (int64_t i = 0; i < n; i += 8)
+    score<8>(s, s.pairs, keys + i / 16 * 16 * s.deep + i % 16 * 32, i, m);
+}
+
+template <int kCount>
+inline void accumulate(const Sizes& s, const uint16_t* values, int64_t chunks, int64_t first, Scratch& m) {
+  float* to = m.sums + first / 16 * 2 * kTileFloats + first % 16 * 16;
+  Vec sum[kCount][2];
+  for (int r = 0; r < kCount; ++r)
+    for (int j = 0; j < 2; ++j) sum[r][j] = Vec::load(to + r * 16 + j * kTileFloats);
+  for (int64_t c = 0; c < chunks; ++c)
+    dot_lines<false, kCount>(reinterpret_cast<const std::byte*>(values + c * s.high * 32 + first * 32), 64,
+                             reinterpret_cast<const std::byte*>(m.weights + c * 2 * kTileNumbers), kTileBytes, 16, sum);
+  for (int r = 0; r < kCount; ++r)
+    for (int j = 0; j < 2; ++j) sum[r][j].store(to + r * 16 + j * kTileFloats);
+}
+
+void add_values(const Sizes& s, const uint16_t* values, int64_t n, Scratch& m) {
+  for (int64_t d = 0; d < s.high; d += 8) accumulate<8>(s, values, n / 32, d, m);
+}
+#endif
+
 void shrink_sums(const Sizes& s, const Scratch& m) {
   for (int64_t half = 0; half < 2; ++half) {
     const Vec decay = Vec::load(m.decay + half * 16);
@@ -240,7 +292,9 @@ void finish(const PictureAttentionKernels::Block& a, int64_t first, int64_t coun
 }
 
 void attend(const PictureAttentionKernels::Block& a) {
+#if defined(SUMI_AMX)
   const TileShapes shapes;
+#endif
   const Sizes s(a.keys, a.head_dim);
   Scratch m(a.scratch, s);
   const auto* keys = reinterpret_cast<const uint16_t*>(a.packed);
@@ -251,15 +305,10 @@ void attend(const PictureAttentionKernels::Block& a) {
     take_queries(a, first, count, s, m);
     for (int64_t key = 0; key < s.keys; key += kKeys) {
       const int64_t n = s.keys - key < kKeys ? s.keys - key : kKeys;
-      for (int64_t i = 0; i < n; i += 32)
-        score(keys + (key + i) * s.deep, m.queries, s.deep, m.scores + i * kQueries);
+      scores_of(s, keys + key * s.deep, n, m);
       for (int64_t i = (a.keys - key) * kQueries; i < n * kQueries; ++i) m.scores[i] = -1e30f;  // absent keys
       if (weigh(n, factor, m)) shrink_sums(s, m);
-      int64_t d = 0;
-      for (; d + 32 <= s.high; d += 32)
-        accumulate<true>(values + key * s.high + d * 32, s.high * 32, m.weights, n / 32, m.sums + d * kQueries);
-      if (d < s.high)
-        accumulate<false>(values + key * s.high + d * 32, s.high * 32, m.weights, n / 32, m.sums + d * kQueries);
+      add_values(s, values + key * s.high, n, m);
     }
     finish(a, first, count, m);
   }

@@ -1,21 +1,27 @@
-// The copies of kernels/picture_tiles.h: those with AMX have contents.
+// The copies of kernels/picture_tiles.h: those of processors that multiply bf16 have contents.
 #include "kernels/picture_tiles.h"
+#include "kernels/picture_winograd.h"
+
+#include <type_traits>
 
 #include "base/half.h"
+#include "kernels/isa/dot_rows.h"
 #include "kernels/isa/simd.h"
 #include "kernels/isa/tiles.h"
 
-#if defined(SUMI_AMX)
+#if defined(SUMI_BF16)
 #include "kernels/isa/bf16_store.h"
 #include "kernels/isa/gelu.h"
+#include "kernels/isa/picture_store.h"
 #include "kernels/isa/simd_int.h"
 #endif
 
 namespace sumi::kernels::SUMI_ISA {
 
 extern const PictureTileKernels kPictureTiles;
+extern const PictureWinogradKernels kPictureWinograd;
 
-#if defined(SUMI_AMX)
+#if defined(SUMI_BF16)
 namespace {
 
 using Product = PictureTileKernels::Product;
@@ -23,10 +29,33 @@ using Product = PictureTileKernels::Product;
 constexpr int64_t kRows = PictureTileKernels::kRows;
 constexpr int64_t kTileBytes = 1024, kTileFloats = 256;
 
-inline Vec load_number(const void* p, bool bf16, int64_t i) {
-  return bf16 ? load_bf16(static_cast<const uint16_t*>(p) + i) : Vec::load(static_cast<const float*>(p) + i);
+inline void store_gated(const Product& p, Vec value, Vec gate, int64_t at) {
+  const Vec result = value * gelu(gate);
+  if (p.y.bf16)
+    store_bf16(result, static_cast<uint16_t*>(p.y.data) + at);
+  else
+    result.store(static_cast<float*>(p.y.data) + at);
 }
 
+// Stores a row's results of a panel from its sums.
+template <bool kInt8>
+inline void finish_row(const Product& p, int64_t panel, int64_t row, Vec left, Vec right) {
+  const int64_t place = p.places ? p.places[row] : row;
+  if (place < 0) return;
+  if constexpr (kInt8) {
+    const Vec scale = Vec::set1(p.row_scales[row]);
+    left = left * (scale * Vec::load(p.weight_scales + panel * kTileOuts));
+    right = right * (scale * Vec::load(p.weight_scales + panel * kTileOuts + 16));
+  }
+  if (p.epilogue.bias) {
+    left = left + Vec::load(p.epilogue.bias + panel * kTileOuts);
+    right = right + Vec::load(p.epilogue.bias + panel * kTileOuts + 16);
+  }
+  const int64_t at = place * p.y_row + panel * (p.gated ? kTileOuts / 2 : kTileOuts);
+  p.gated ? store_gated(p, left, right, at) : store_pair(p.epilogue, p.y, left, right, at);
+}
+
+#if defined(SUMI_AMX)
 // A stretch of a product's depth: chunks [begin, end). Its weights of a panel stay in the first cache while all rows go
 // by; sums wait in the second.
 struct Stretch {
@@ -89,32 +118,6 @@ inline void multiply(const Product& p, Stretch s, const std::byte* a, const std:
     }
 }
 
-inline void store_plain(const Product& p, Vec first, Vec second, int64_t at) {
-  if (p.epilogue.silu) {
-    first = first * sigmoid(first);
-    second = second * sigmoid(second);
-  }
-  if (p.epilogue.residual) {
-    first = first + load_number(p.epilogue.residual, p.y.bf16, at);
-    second = second + load_number(p.epilogue.residual, p.y.bf16, at + Vec::kWidth);
-  }
-  if (p.y.bf16) {
-    store_bf16(first, second, static_cast<uint16_t*>(p.y.data) + at);
-  } else {
-    float* y = static_cast<float*>(p.y.data) + at;
-    first.store(y);
-    second.store(y + Vec::kWidth);
-  }
-}
-
-inline void store_gated(const Product& p, Vec value, Vec gate, int64_t at) {
-  const Vec result = value * gelu(gate);
-  if (p.y.bf16)
-    store_bf16(result, static_cast<uint16_t*>(p.y.data) + at);
-  else
-    result.store(static_cast<float*>(p.y.data) + at);
-}
-
 template <bool kInt8>
 inline Vec load_sum(const float* p) {
   if constexpr (kInt8) return {_mm512_cvtepi32_ps(_mm512_loadu_si512(p))};
@@ -124,27 +127,10 @@ inline Vec load_sum(const float* p) {
 // Results of a block of rows and a panel from their sums (int32 of int8), [row half][column half][16][16].
 template <bool kInt8>
 void finish(const Product& p, int64_t panel, int64_t first, const float* sums) {
-  const float* bias = p.epilogue.bias ? p.epilogue.bias + panel * kTileOuts : nullptr;
-  const Vec bias0 = bias ? Vec::load(bias) : Vec::zero(), bias1 = bias ? Vec::load(bias + 16) : Vec::zero();
-  const int64_t columns = p.gated ? kTileOuts / 2 : kTileOuts;
   const int64_t end = p.rows - first < kRows ? p.rows - first : kRows;
   for (int64_t r = 0; r < end; ++r) {
-    const int64_t place = p.places ? p.places[first + r] : first + r;
-    if (place < 0) continue;
     const float* row = sums + r / 16 * 2 * kTileFloats + r % 16 * 16;
-    Vec left = load_sum<kInt8>(row), right = load_sum<kInt8>(row + kTileFloats);
-    if constexpr (kInt8) {
-      const Vec scale = Vec::set1(p.row_scales[first + r]);
-      left = left * (scale * Vec::load(p.weight_scales + panel * kTileOuts));
-      right = right * (scale * Vec::load(p.weight_scales + panel * kTileOuts + 16));
-    }
-    left = left + bias0;
-    right = right + bias1;
-    const int64_t at = place * p.y_row + panel * columns;
-    if (p.gated)
-      store_gated(p, left, right, at);
-    else
-      store_plain(p, left, right, at);
+    finish_row<kInt8>(p, panel, first + r, load_sum<kInt8>(row), load_sum<kInt8>(row + kTileFloats));
   }
 }
 
@@ -179,13 +165,58 @@ void product(const Product& p) {
     p.tap_count == 1 ? product_of<false, false>(p) : product_of<true, false>(p);
 }
 
+#else
+
+inline Vec to_floats(Vec sum) { return sum; }
+inline Vec to_floats(Register sum) { return to_float(sum); }
+
+// Results of kCount rows from `first` on and a panel.
+template <bool kInt8, int kCount>
+inline void rows_of_panel(const Product& p, int64_t panel, int64_t first, const std::byte* weights) {
+  using Sum = typename Dot<kInt8>::Sum;
+  Sum sum[kCount][2];
+  for (int r = 0; r < kCount; ++r)
+    for (int j = 0; j < 2; ++j) {
+      if constexpr (kInt8)
+        sum[r][j] = load_bytes(p.weight_offsets + panel * kTileOuts + 16 * j);
+      else
+        sum[r][j] = Dot<kInt8>::zero();
+    }
+  const std::byte* a = p.a + first * kLineBytes;
+  for (int64_t c = 0; c < p.chunks; ++c, a += p.chunk_stride) {
+    for (int r = 0; r < kCount; ++r) prefetch(a + p.chunk_stride + r * kLineBytes);
+    for (int64_t t = 0; t < p.tap_count; ++t, weights += 2 * kTileBytes)
+      dot_lines<kInt8, kCount>(a + p.taps[t], kLineBytes, weights, kTileBytes, 16, sum);
+  }
+  for (int r = 0; r < kCount; ++r)
+    finish_row<kInt8>(p, panel, first + r, to_floats(sum[r][0]), to_floats(sum[r][1]));
+}
+
+template <bool kInt8>
+void dot_product(const Product& p) {
+  const int64_t panel_bytes = p.chunks * p.tap_count * 2 * kTileBytes;
+  for (int64_t panel = 0; panel < p.panels; ++panel)
+    for_row_blocks(p.rows, [&](auto count, int64_t first) {
+      rows_of_panel<kInt8, count>(p, panel, first, p.weights + panel * panel_bytes);
+    });
+}
+
+void product(const Product& p) { p.int8 ? dot_product<true>(p) : dot_product<false>(p); }
+#endif
+
+#if defined(SUMI_AMX)
+constexpr uint8_t kZeroCode = 0;
+#else
+constexpr uint8_t kZeroCode = 128;  // vector instructions multiply unsigned codes by signed ones
+#endif
+
 // Codes of 16 inputs times `inverse`.
 inline void store_codes(Vec x, Vec inverse, std::byte* to) {
-  x = max(Vec::set1(-127), min(Vec::set1(127), round(x * inverse)));
+  x = max(Vec::set1(-127), min(Vec::set1(127), round(x * inverse))) + Vec::set1(kZeroCode);
 #if defined(SUMI_EMULATE_AVX512)
   float lanes[16];
   x.store(lanes);
-  for (int i = 0; i < 16; ++i) to[i] = static_cast<std::byte>(static_cast<int8_t>(lanes[i]));
+  for (int i = 0; i < 16; ++i) to[i] = static_cast<std::byte>(static_cast<int>(lanes[i]));
 #else
   _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x.v)));
 #endif
@@ -277,9 +308,15 @@ void lines(const PictureTileKernels::Lines& a) {
     a.affine.silu ? lines_of<false, true>(a) : lines_of<false, false>(a);
 }
 
+#if defined(SUMI_AMX)
+constexpr const PictureWinogradKernels* kWinograd = nullptr;  // tiles are as fast without
+#else
+constexpr const PictureWinogradKernels* kWinograd = &kPictureWinograd;
+#endif
+
 }  // namespace
 
-const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds};
+const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds, kZeroCode, kWinograd};
 #else
 const PictureTileKernels kPictureTiles = {};
 #endif

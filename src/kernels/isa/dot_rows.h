@@ -1,0 +1,86 @@
+// Rows of 64-byte lines times weights in groups of four bytes (pairs of bf16 or fours of int8), by the vector instructions
+// that multiply such groups and add them to a lane: for processors that have these and no tiles.
+#pragma once
+
+#include "kernels/isa/simd_int.h"
+#include "kernels/isa/tiles.h"
+
+#if defined(SUMI_BF16) && !defined(SUMI_AMX)
+#define SUMI_DOT_ROWS 1
+
+namespace sumi::kernels::SUMI_ISA {
+
+inline constexpr int kDotRows = 12;  // 24 sums, two operands, one factor
+
+inline Vec dot_bf16(Vec sum, Register a, Register b) {
+  __m512bh x, y;
+  std::memcpy(&x, &a, sizeof x);
+  std::memcpy(&y, &b, sizeof y);
+  return {_mm512_dpbf16_ps(sum.v, x, y)};
+}
+
+// How a kind of number is summed: bf16 in f32, int8 in int32.
+template <bool kInt8>
+struct Dot {
+  using Sum = Vec;
+  static Sum zero() { return Vec::zero(); }
+  static Sum add(Sum sum, Register x, Register w) { return dot_bf16(sum, x, w); }
+};
+template <>
+struct Dot<true> {
+  using Sum = Register;
+  static Sum zero() { return zero_register(); }
+  static Sum add(Sum sum, Register x, Register w) { return dot_u8_s8(sum, x, w); }  // x: code + 128
+};
+
+inline Register splat_group(const std::byte* p) {
+  int32_t group;
+  std::memcpy(&group, p, 4);
+  return splat32(group);
+}
+
+// sum [kRows][2] += kRows lines, kStride bytes apart, times `groups` groups of weights: two halves, half_stride apart, of a
+// vector for each group.
+template <bool kInt8, int kRows>
+inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weights, int64_t half_stride, int64_t groups,
+                      typename Dot<kInt8>::Sum (&sum)[kRows][2]) {
+  for (int64_t g = 0; g < groups; ++g) {
+    const Register left = load_bytes(weights + g * 64), right = load_bytes(weights + half_stride + g * 64);
+    for (int r = 0; r < kRows; ++r) {
+      const Register x = splat_group(a + r * stride + g * 4);
+      sum[r][0] = Dot<kInt8>::add(sum[r][0], x, left);
+      sum[r][1] = Dot<kInt8>::add(sum[r][1], x, right);
+    }
+  }
+}
+
+// body(integral constant: rows of a block, first row) over all rows in blocks of nearly equal size, since a block of few
+// rows waits for its sums.
+template <class Body>
+inline void for_row_blocks(int64_t rows, const Body& body) {
+  int64_t first = 0;
+  for (int64_t blocks = (rows + kDotRows - 1) / kDotRows; blocks > 0; --blocks) {
+    const int64_t count = (rows - first + blocks - 1) / blocks;
+#define SUMI_ROWS(n) \
+  case n: body(std::integral_constant<int, n>(), first); break
+    switch (count) {
+      SUMI_ROWS(1);
+      SUMI_ROWS(2);
+      SUMI_ROWS(3);
+      SUMI_ROWS(4);
+      SUMI_ROWS(5);
+      SUMI_ROWS(6);
+      SUMI_ROWS(7);
+      SUMI_ROWS(8);
+      SUMI_ROWS(9);
+      SUMI_ROWS(10);
+      SUMI_ROWS(11);
+      SUMI_ROWS(12);
+    }
+#undef SUMI_ROWS
+    first += count;
+  }
+}
+
+}  // namespace sumi::kernels::SUMI_ISA
+#endif
