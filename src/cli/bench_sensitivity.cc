@@ -14,49 +14,52 @@ namespace sumi::cli {
 
 namespace {
 
-// What the network is given on the way to a picture without int8.
-std::vector<models::UNetInput> inputs_of_a_picture(diffusion::PictureModel& model,
-                                                   const diffusion::PictureRequest& request) {
-  const tensor::NoGrad no_grad;
-  const diffusion::TextStates text = diffusion::encode_text(model, request);
-  model.release_text();
-  base::Generator generator(1);
-  const std::unique_ptr<diffusion::Scheduler> scheduler = model.scheduler();
-  diffusion::DenoiseJob job = diffusion::prepare(model, request, text, *scheduler, generator);
-  job.unet = &model.unet();
-  std::vector<Tensor> samples = {job.sample.clone()};
-  job.after_step = [&](const diffusion::DenoiseStep& step) { samples.push_back(step.sample->clone()); };
-  diffusion::denoise(job);
-  std::vector<models::UNetInput> inputs;
-  for (size_t i = job.first_step; i < scheduler->timesteps().size(); ++i)
-    inputs.push_back(diffusion::network_input(job, samples[i - job.first_step], i));
-  return inputs;
-}
+// The way to a picture without int8: the samples that the network is given.
+struct Way {
+  std::unique_ptr<diffusion::Scheduler> scheduler;
+  base::Generator generator{1};
+  diffusion::DenoiseJob job;
+  std::vector<Tensor> samples;
+
+  Way(diffusion::PictureModel& model, const diffusion::PictureRequest& request) : scheduler(model.scheduler()) {
+    const tensor::NoGrad no_grad;
+    const diffusion::TextStates text = diffusion::encode_text(model, request);
+    model.release_text();
+    job = diffusion::prepare(model, request, text, *scheduler, generator);
+    job.unet = &model.unet();
+    samples = {job.sample.clone()};
+    job.after_step = [&](const diffusion::DenoiseStep& step) {
+      if (step.done < step.total) samples.push_back(step.sample->clone());
+    };
+    diffusion::denoise(job);
+  }
+  Tensor output(size_t call) const { return diffusion::network_output(job, samples[call], job.first_step + call); }
+};
 
 }  // namespace
 
 int run_sensitivity(const SensitivityFlags& flags) {
   if (flags.output.empty()) throw CLI::RequiredError("--output");
   if (!kernels::has_picture_tiles())
-    fail("--sensitivity: this processor has no AMX; without it int8 rounds little, and only the layers that AMX "
-         "computes in int8 are measured");
+    fail("--sensitivity: this processor does not multiply bf16; only there convolutions and linear layers are computed in "
+         "int8 as this measures them");
   set_threads(flags.image.compute);
   formats::AtomicFile(flags.output);  // fails here if it cannot be written
   ImageFlags image = flags.image;
   image.compute.dtype = "int8";
   diffusion::PictureModelOptions options = model_options(image);
-  options.int8_trial = std::make_shared<nn::Int8Trial>();
+  options.int8_trials = true;
   diffusion::PictureModel model(image.model, options);
-  diffusion::PictureRequest request;
-  request.prompt = "a lighthouse in a storm";
-  request.width = request.height = flags.size;
-  request.steps = flags.steps;
+  image.prompt = "a lighthouse in a storm";
+  image.width = image.height = flags.size;
+  image.steps = flags.steps;
+  diffusion::PictureRequest request = picture_request(image);
   diffusion::check_request(model, request);
-  const std::vector<models::UNetInput> inputs = inputs_of_a_picture(model, request);
+  const Way way(model, request);
   StepProgress progress("layer");
-  std::vector<diffusion::LayerError> errors =
-      diffusion::measure_int8(model.unet(), *options.int8_trial, inputs,
-                              [&](size_t done, size_t total) { progress.update(done, total); });
+  std::vector<diffusion::LayerError> errors = diffusion::measure_int8(
+      model.tried_networks(), [&](size_t call) { return way.output(call); }, way.samples.size(),
+      [&](size_t done, size_t total) { progress.update(done, total); });
   const std::vector<std::string> kept = diffusion::sensitive_layers(errors, flags.keep);
   diffusion::write_int8_layers(flags.output, errors, kept);
   double all = 0, rest = 0;

@@ -90,21 +90,18 @@ class Denoiser {
           {input.sample, guided_ ? concat_first({extra_, extra_}) : extra_});
   }
 
-  models::UNetInput input(const Tensor& sample, size_t index) const {
-    models::UNetInput input = shared_input(to_nhwc(job_.scheduler->scale_model_input(sample, index)), index);
-    add_own(input);
-    return input;
-  }
-
-  Tensor predict(const Tensor& sample, size_t index) {
+  Tensor output(const Tensor& sample, size_t index) {
     const Tensor one = to_nhwc(job_.scheduler->scale_model_input(sample, index));
     models::UNetInput input = shared_input(one, index);
     models::UNetResiduals residuals;
     const bool controlled = add_controls(input, one, index, residuals);
     add_own(input);
     deep_.reused = (static_cast<int64_t>(index - job_.first_step)) % job_.deep_cache != 0;
-    const Tensor output = to_nchw((*job_.unet)(input, controlled ? &residuals : nullptr,
-                                               job_.deep_cache > 1 ? &deep_ : nullptr));
+    return (*job_.unet)(input, controlled ? &residuals : nullptr, job_.deep_cache > 1 ? &deep_ : nullptr);
+  }
+
+  Tensor predict(const Tensor& sample, size_t index) {
+    const Tensor output = to_nchw(this->output(sample, index));
     if (!guided_) return output;
     const Tensor without = output.rows(0, 1), with = output.rows(1, 1);
     Tensor mix = Tensor::empty(with.shape());
@@ -162,8 +159,9 @@ Tensor rescaled(const Tensor& guided, const Tensor& text, float rescale) {
   return y;
 }
 
-models::UNetInput network_input(const DenoiseJob& job, const Tensor& sample, size_t index) {
-  return Denoiser(job).input(sample, index);
+Tensor network_output(const DenoiseJob& job, const Tensor& sample, size_t index) {
+  const tensor::NoGrad no_grad;
+  return Denoiser(job).output(sample, index);
 }
 
 Tensor denoise(const DenoiseJob& job) {

@@ -64,8 +64,8 @@ struct DenoiseJob {
   std::function<void(const DenoiseStep&)> after_step;  // may be empty; may throw to stop
 };
 
-// What the network is given for call `index`, without what ControlNets add.
-models::UNetInput network_input(const DenoiseJob& job, const Tensor& sample, size_t index);
+// What the network, with what ControlNets add, makes of `sample` in call `index`: [B, h, w, C], both halves of guidance.
+Tensor network_output(const DenoiseJob& job, const Tensor& sample, size_t index);
 
 // The denoised sample [1, C, h, w].
 Tensor denoise(const DenoiseJob& job);

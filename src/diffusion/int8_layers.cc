@@ -9,35 +9,44 @@
 
 namespace sumi::diffusion {
 
-std::vector<LayerError> measure_int8(const models::UNet& unet, nn::Int8Trial& trial,
-                                     const std::vector<models::UNetInput>& inputs,
+std::string control_prefix(size_t index) { return fmt::format("controlnet.{}.", index); }
+
+std::vector<LayerError> measure_int8(const std::vector<TriedNetwork>& networks,
+                                     const std::function<tensor::Tensor(size_t)>& output, size_t calls,
                                      const std::function<void(size_t, size_t)>& progress) {
   const tensor::NoGrad no_grad;
-  std::vector<Tensor> exact;
+  std::vector<tensor::Tensor> exact;
   double squares = 0;
-  for (const models::UNetInput& input : inputs) {
-    exact.push_back(unet(input));
+  for (size_t call = 0; call < calls; ++call) {
+    exact.push_back(output(call));
     for (int64_t i = 0; i < exact.back().numel(); ++i) {
       const double y = exact.back().f32()[i];
       squares += y * y;
     }
   }
-  std::vector<LayerError> errors;
-  for (size_t layer = 0; layer < trial.layers().size(); ++layer) {
+  const auto change = [&] {  // of the squares
     double differences = 0;
-    trial.exchange(layer);
-    for (size_t k = 0; k < inputs.size(); ++k) {
-      const Tensor rounded = unet(inputs[k]);
+    for (size_t call = 0; call < calls; ++call) {
+      const tensor::Tensor rounded = output(call);
       for (int64_t i = 0; i < rounded.numel(); ++i) {
-        const double d = static_cast<double>(rounded.f32()[i]) - exact[k].f32()[i];
+        const double d = static_cast<double>(rounded.f32()[i]) - exact[call].f32()[i];
         differences += d * d;
       }
     }
-    trial.exchange(layer);
-    errors.push_back({trial.layers()[layer].name, squares > 0 ? differences / squares : 0,
-                      trial.layers()[layer].weights()});
-    if (progress) progress(layer + 1, trial.layers().size());
-  }
+    return squares > 0 ? differences / squares : 0;
+  };
+  size_t total = 0;
+  for (const TriedNetwork& network : networks) total += network.trial->layers().size();
+  std::vector<LayerError> errors;
+  for (const TriedNetwork& network : networks)
+    for (size_t layer = 0; layer < network.trial->layers().size(); ++layer) {
+      const nn::Int8Trial::Layer& one = network.trial->layers()[layer];
+      network.trial->exchange(layer);
+      const double error = change();
+      network.trial->exchange(layer);
+      errors.push_back({network.prefix + one.name, error, one.weights()});
+      if (progress) progress(errors.size(), total);
+    }
   return errors;
 }
 
@@ -79,6 +88,14 @@ std::unordered_set<std::string> read_kept_layers(const std::string& path) {
     kept.insert(name.get<std::string>());
   }
   return kept;
+}
+
+std::unordered_set<std::string> layers_with_prefix(const std::unordered_set<std::string>& layers,
+                                                   const std::string& prefix) {
+  std::unordered_set<std::string> own;
+  for (const std::string& layer : layers)
+    if (layer.rfind(prefix, 0) == 0) own.insert(layer.substr(prefix.size()));
+  return own;
 }
 
 }  // namespace sumi::diffusion

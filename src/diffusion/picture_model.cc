@@ -1,7 +1,6 @@
 #include "diffusion/picture_model.h"
 
 #include "base/error.h"
-#include "diffusion/int8_layers.h"
 #include "kernels/picture_tiles.h"
 #include "tensor/block_cache.h"
 
@@ -50,13 +49,10 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
     tokenizer_2_ = files_->tokenizer("tokenizer_2");
     changed.push_back(kTextPart2);
   }
-  load_.compute = network_load_.compute = options.compute;
+  load_.compute = unet_load_.compute = options.compute;
   // Two prompts are 154 rows or more: worth tiles, where the processor has them.
   if (kernels::has_picture_tiles()) load_.many_rows = true;
-  network_load_.int8_weights = options.int8_weights;
-  unet_load_ = network_load_;
-  unet_load_.int8_trial = options.int8_trial;
-  if (!options.int8_layers.empty()) keep_layers(options.int8_layers);
+  unet_load_.int8_weights = options.int8_weights;
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   loras_.check_parts(changed);
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);
@@ -69,15 +65,37 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   for (const std::string& net : options_.controlnets)
     nets_.push_back(open_controlnet(net, options.files, unet));
   for (const auto& net : nets_) check_part(*net, {"controlnet", net->pipeline()});
+  control_load_.assign(nets_.size(), unet_load_);
+  if (options.int8_trials) {
+    unet_load_.int8_trial = std::make_shared<nn::Int8Trial>();
+    for (nn::LoadOptions& load : control_load_) load.int8_trial = std::make_shared<nn::Int8Trial>();
+  }
+  if (!options.int8_layers.empty()) keep_layers(options.int8_layers);
 }
 
 void PictureModel::keep_layers(const std::string& path) {
   if (!options_.int8_weights) fail("{}: layers to keep out of int8, but the model is not loaded in int8", path);
-  std::unordered_set<std::string> kept = read_kept_layers(path);
-  const auto weights = files_->weights(kUnetPart);
+  const std::unordered_set<std::string> kept = read_kept_layers(path);
+  const auto give = [&](std::unordered_set<std::string> own, const formats::TensorSource& weights, const char* net,
+                        nn::LoadOptions& load) {
+    for (const std::string& layer : own)
+      if (!weights.has(layer + ".weight")) fail("{}: kept: the {} has no layer {}", path, net, layer);
+    load.not_int8 = std::make_shared<const std::unordered_set<std::string>>(std::move(own));
+  };
+  std::unordered_set<std::string> of_unet;
   for (const std::string& layer : kept)
-    if (!weights->has(layer + ".weight")) fail("{}: kept: the model's UNet has no layer {}", path, layer);
-  unet_load_.not_int8 = std::make_shared<const std::unordered_set<std::string>>(std::move(kept));
+    if (layer.rfind("controlnet.", 0) != 0) of_unet.insert(layer);
+  give(std::move(of_unet), *files_->weights(kUnetPart), "model's UNet", unet_load_);
+  // The file may be of more ControlNets than are used now.
+  for (size_t i = 0; i < nets_.size(); ++i)
+    give(layers_with_prefix(kept, control_prefix(i)), *nets_[i]->weights("controlnet"), "ControlNet", control_load_[i]);
+}
+
+std::vector<TriedNetwork> PictureModel::tried_networks() const {
+  std::vector<TriedNetwork> networks = {{"", unet_load_.int8_trial.get()}};
+  for (size_t i = 0; i < control_load_.size(); ++i)
+    networks.push_back({control_prefix(i), control_load_[i].int8_trial.get()});
+  return networks;
 }
 
 std::unique_ptr<Scheduler> PictureModel::scheduler(const std::string& name) const {
@@ -129,7 +147,7 @@ const models::ControlNet& PictureModel::controlnet(size_t index) {
   std::unique_ptr<models::ControlNet>& net = controlnets_.at(index);
   if (!net)
     net = std::make_unique<models::ControlNet>(nets_[index]->config("controlnet"),
-                                               *nets_[index]->weights("controlnet"), network_load_);
+                                               *nets_[index]->weights("controlnet"), control_load_[index]);
   return *net;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "diffusion/int8_layers.h"
 #include "diffusion/lora.h"
 #include "diffusion/picture_files.h"
 #include "diffusion/prompt.h"
@@ -23,8 +24,9 @@ struct PictureModelOptions {
   PictureFilesOptions files;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::f32;
   bool int8_weights = false;  // of UNet and ControlNets; the autoencoder, small and sensitive, has `compute`
-  std::string int8_layers;  // with int8_weights: the file of the UNet's layers that keep `compute`, int8_layers.h; or ""
-  std::shared_ptr<nn::Int8Trial> int8_trial;  // with int8_weights, of the UNet: see nn/int8_trial.h; may be null
+  std::string int8_layers;  // with int8_weights: the file of the layers that keep `compute`, int8_layers.h; or ""
+  // With int8_weights: gets the layers of the UNet and of each ControlNet, see nn/int8_trial.h.
+  bool int8_trials = false;
   bool low_memory = false;  // parts are released as soon as a picture's next stage begins
   std::vector<std::pair<std::string, float>> loras;             // file, weight
   std::vector<std::pair<std::string, std::string>> embeddings;  // file, word ("": the file's)
@@ -62,6 +64,8 @@ class PictureModel {
   const Concepts& concepts();
   const models::UNet& unet();
   const models::ControlNet& controlnet(size_t index);
+  // With int8_trials: of the UNet and ControlNets, whose layers are there when they are loaded.
+  std::vector<TriedNetwork> tried_networks() const;
   // With `encoder`, what was loaded without one is loaded again.
   const models::Vae& vae(bool encoder);
   const SafetyChecker* safety_checker();  // null if there is none
@@ -81,7 +85,8 @@ class PictureModel {
   PictureModelOptions options_;
   std::unique_ptr<PictureFiles> files_;
   std::vector<std::unique_ptr<PictureFiles>> nets_;  // of the ControlNets
-  nn::LoadOptions load_, network_load_, unet_load_;  // the second for ControlNets
+  nn::LoadOptions load_, unet_load_;
+  std::vector<nn::LoadOptions> control_load_;  // of each ControlNet
   LoraSet loras_;
   models::UNetConfig unet_config_;
   int64_t factor_ = 8, sample_size_ = 64;

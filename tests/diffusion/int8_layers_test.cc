@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "formats/empty_source.h"
 #include "kernels/picture_tiles.h"
+#include "models/diffusion/unet.h"
 #include "tensor/autograd.h"
 
 namespace sumi::diffusion {
@@ -32,6 +33,8 @@ TEST(Int8LayersFile, IsReadAsWritten) {
   const std::string path = std::filesystem::temp_directory_path() / ("sumi-layers-" + std::to_string(::getpid()));
   write_int8_layers(path, {{"a.b", 0.5, 7}, {"c", 0, 1}}, {"a.b"});
   EXPECT_EQ(read_kept_layers(path), std::unordered_set<std::string>({"a.b"}));
+  using Names = std::unordered_set<std::string>;
+  EXPECT_EQ(layers_with_prefix({"a.b", "controlnet.0.a", "controlnet.1.a", "controlnet.10.b"}, control_prefix(1)), Names({"a"}));
   for (const char* bad : {"[]", "{}", R"({"kept": 3})", R"({"kept": [3]})"}) {
     std::ofstream(path, std::ios::trunc) << bad;
     EXPECT_THROW(read_kept_layers(path), Error) << bad;
@@ -84,7 +87,8 @@ TEST(MeasureInt8, EachLayerAlone) {
   options.int8_trial = std::make_shared<nn::Int8Trial>();
   const auto tried = wide_unet(options);
   const Tensor plain = (*tried)(input);
-  const std::vector<LayerError> errors = measure_int8(*tried, *options.int8_trial, {input}, {});
+  const std::vector<LayerError> errors = measure_int8(
+      {{"", options.int8_trial.get()}}, [&](size_t) { return (*tried)(input); }, 1, {});
   ASSERT_GT(errors.size(), 20u);
   EXPECT_EQ(change((*tried)(input), plain), 0) << "a trial ends as it began";
   double most = 0;
