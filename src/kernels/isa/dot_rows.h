@@ -12,6 +12,9 @@ namespace sumi::kernels::SUMI_ISA {
 
 inline constexpr int kDotRows = 12;  // 24 sums, two operands, one factor
 
+// Every loop over sums is unrolled, or they live in memory and not in registers.
+#define SUMI_UNROLLED _Pragma("GCC unroll 16")
+
 inline Vec dot_bf16(Vec sum, Register a, Register b) {
   __m512bh x, y;
   std::memcpy(&x, &a, sizeof x);
@@ -30,7 +33,15 @@ template <>
 struct Dot<true> {
   using Sum = Register;
   static Sum zero() { return zero_register(); }
-  static Sum add(Sum sum, Register x, Register w) { return dot_u8_s8(sum, x, w); }  // x: code + 128
+  static Sum add(Sum sum, Register x, Register w) {  // x: code + 128
+#if defined(SUMI_EMULATE_AVX512)
+    return dot_u8_s8(sum, x, w);
+#else
+    // g++ 12 stores and loads sums around the intrinsic.
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(x), "v"(w));
+    return sum;
+#endif
+  }
 };
 
 inline Register splat_group(const std::byte* p) {
@@ -46,6 +57,7 @@ inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weigh
                       typename Dot<kInt8>::Sum (&sum)[kRows][2]) {
   for (int64_t g = 0; g < groups; ++g) {
     const Register left = load_bytes(weights + g * 64), right = load_bytes(weights + half_stride + g * 64);
+    SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r) {
       const Register x = splat_group(a + r * stride + g * 4);
       sum[r][0] = Dot<kInt8>::add(sum[r][0], x, left);

@@ -175,7 +175,9 @@ template <bool kInt8, int kCount>
 inline void rows_of_panel(const Product& p, int64_t panel, int64_t first, const std::byte* weights) {
   using Sum = typename Dot<kInt8>::Sum;
   Sum sum[kCount][2];
+  SUMI_UNROLLED
   for (int r = 0; r < kCount; ++r)
+    SUMI_UNROLLED
     for (int j = 0; j < 2; ++j) {
       if constexpr (kInt8)
         sum[r][j] = load_bytes(p.weight_offsets + panel * kTileOuts + 16 * j);
@@ -188,8 +190,13 @@ inline void rows_of_panel(const Product& p, int64_t panel, int64_t first, const 
     for (int64_t t = 0; t < p.tap_count; ++t, weights += 2 * kTileBytes)
       dot_lines<kInt8, kCount>(a + p.taps[t], kLineBytes, weights, kTileBytes, 16, sum);
   }
+  alignas(64) float results[kCount][kTileOuts];
+  SUMI_UNROLLED
   for (int r = 0; r < kCount; ++r)
-    finish_row<kInt8>(p, panel, first + r, to_floats(sum[r][0]), to_floats(sum[r][1]));
+    SUMI_UNROLLED
+    for (int j = 0; j < 2; ++j) to_floats(sum[r][j]).store(results[r] + 16 * j);
+  for (int r = 0; r < kCount; ++r)
+    finish_row<kInt8>(p, panel, first + r, Vec::load(results[r]), Vec::load(results[r] + 16));
 }
 
 template <bool kInt8>

@@ -185,12 +185,14 @@ void weights(const std::byte* panel, int64_t chunks, std::byte* to) {
 template <bool kInt8, int kCount>
 inline void multiply(const Kernels::Tiles& a, int64_t f, int64_t first) {
   typename Dot<kInt8>::Sum sum[kCount][2];
-  for (auto& row : sum)
+  SUMI_UNROLLED
+  for (int r = 0; r < kCount; ++r)
+    SUMI_UNROLLED
     for (int j = 0; j < 2; ++j) {
       if constexpr (kInt8)
-        row[j] = load_bytes(a.offsets + f * kTileOuts + 16 * j);
+        sum[r][j] = load_bytes(a.offsets + f * kTileOuts + 16 * j);
       else
-        row[j] = Vec::zero();
+        sum[r][j] = Vec::zero();
     }
   const std::byte* x = a.inputs + f * Kernels::tile_slice(a.chunks) + first * kLineBytes;
   const std::byte* w = a.weights + f * Kernels::weight_slice(a.chunks);
@@ -199,7 +201,9 @@ inline void multiply(const Kernels::Tiles& a, int64_t f, int64_t first) {
     dot_lines<kInt8, kCount>(x, kLineBytes, w, kHalfBytes, 16, sum);
   }
   float* to = a.sums + f * Kernels::kSumSlice + first * kTileOuts;
+  SUMI_UNROLLED
   for (int r = 0; r < kCount; ++r)
+    SUMI_UNROLLED
     for (int j = 0; j < 2; ++j) {
       if constexpr (kInt8)
         (to_float(sum[r][j]) * (Vec::set1(a.input_scales[f * Kernels::kTiles + first + r]) *
