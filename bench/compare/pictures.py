@@ -4,8 +4,9 @@ guidance (batch 2). "20 steps" is the sum that a picture of 20 steps takes: text
 
 Usage: python bench/compare/pictures.py FOLDER --sumi build/sumi [--size 512] [--rounds 1] [--engines sumi-bf16,pytorch-f32]
        ... FOLDER --growth 256,512,768,1024 --engines sumi-bf16          (one engine, several sizes)
---write FILE puts the table between the lines <!-- comparison:begin --> and <!-- comparison:end --> (growth: ...) of FILE.
-An engine sumi-bf16-low is `sumi bench image --low-memory`. FOLDER: bench/compare/make_pictures.py writes one. OpenVINO's converted models are kept beside it.
+--write FILE puts the table between the lines <!-- comparison:begin --> and <!-- comparison:end --> (growth: ...) of FILE,
+with --marks X between comparison-X's. An engine sumi-bf16-low is `sumi bench image --low-memory`. FOLDER: bench/compare/make_pictures.py writes one.
+OpenVINO's converted models are kept beside it.
 """
 
 import argparse
@@ -127,7 +128,8 @@ def peer(o):
 
 def measure(o, engine):
     if engine.startswith("sumi"):
-        _, dtype, *low = engine.split("-")
+        dtype = engine.removeprefix("sumi-").removesuffix("-low")
+        low = engine.endswith("-low")
         out = subprocess.run([o.sumi, "bench", "image", o.folder, "--size", str(o.size), "--steps", str(o.runs), "--dtype",
                               dtype, "--threads", str(o.threads), "--json"] + (["--low-memory"] if low else []),
                              capture_output=True, text=True, check=True).stdout
@@ -164,6 +166,7 @@ def table(head, results):
 
 
 def write(path, name, o, text):
+    name += f"-{o.marks}" if o.marks else ""
     put_between_marks(pathlib.Path(path), name, f"{processor()}, {o.threads} threads:\n\n{text.rstrip()}")
 
 
@@ -178,6 +181,7 @@ def main():
     parser.add_argument("--engines", default=",".join(ENGINES))
     parser.add_argument("--growth", help="sizes of a table of one engine")
     parser.add_argument("--write", help="a file with places for the tables")
+    parser.add_argument("--marks", help="what follows the names of the table's places, as in comparison-X")
     parser.add_argument("--peer", help=argparse.SUPPRESS)
     o = parser.parse_args()
     if o.peer:

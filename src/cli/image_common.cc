@@ -51,11 +51,11 @@ void add_picture_compute_flags(CLI::App& verb, ImageFlags& flags) {
                 "Load parts when needed, release them after; decode in tiles");
   verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
   verb.add_option("--dtype", flags.compute.dtype,
-                  "f32 (auto), bf16, or int8: weights, and inputs of linear layers and, where the processor multiplies "
-                  "bf16, of convolutions")
+                  "f32 (auto), bf16, int8 (weights, and inputs of linear layers and, where the processor multiplies bf16, "
+                  "of convolutions), or int8-weights (weights alone)")
       ->capture_default_str()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
-      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8"}))
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "int8", "int8-weights"}))
       ->type_name("TYPE");
   verb.add_option("--int8-layers", flags.int8_layers,
                   "With --dtype int8: keep the layers in bf16 that this file of sumi bench image --sensitivity names")
@@ -151,11 +151,12 @@ void add_image_flags(CLI::App& verb, ImageFlags& flags) {
 diffusion::PictureModelOptions model_options(const ImageFlags& flags) {
   using Compute = ops::PackedWeight::Compute;
   diffusion::PictureModelOptions options;
-  options.int8_weights = flags.compute.dtype == "int8";
+  options.int8_inputs = flags.compute.dtype == "int8";
+  options.int8_weights = options.int8_inputs || flags.compute.dtype == "int8-weights";
   options.compute =
       flags.compute.dtype == "bf16" || options.int8_weights ? Compute::bf16 : Compute::f32;
   if (!flags.int8_layers.empty() && !options.int8_weights)
-    throw CLI::ValidationError("--int8-layers", "expected --dtype int8 beside it");
+    throw CLI::ValidationError("--int8-layers", "expected --dtype int8 or int8-weights beside it");
   options.int8_layers = flags.int8_layers;
   options.low_memory = flags.low_memory;
   options.files = {flags.variant, flags.compute.tokenizer, flags.prediction_type, flags.config,

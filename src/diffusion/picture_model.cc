@@ -53,6 +53,7 @@ PictureModel::PictureModel(const std::string& path, const PictureModelOptions& o
   // Two prompts are 154 rows or more: worth tiles, where the processor has them.
   if (kernels::has_picture_tiles()) load_.many_rows = true;
   unet_load_.int8_weights = options.int8_weights;
+  unet_load_.int8_inputs = options.int8_inputs;
   for (const auto& [file, weight] : options.loras) loras_.add(file, weight);
   loras_.check_parts(changed);
   for (const std::string& part : changed) loras_.merged(files_->weights(part), part);

@@ -24,6 +24,7 @@ struct PictureModelOptions {
   PictureFilesOptions files;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::f32;
   bool int8_weights = false;  // of UNet and ControlNets; the autoencoder, small and sensitive, has `compute`
+  bool int8_inputs = true;    // with int8_weights: see nn::LoadOptions
   std::string int8_layers;  // with int8_weights: the file of the layers that keep `compute`, int8_layers.h; or ""
   // With int8_weights: gets the layers of the UNet and of each ControlNet, see nn/int8_trial.h.
   bool int8_trials = false;

@@ -58,6 +58,13 @@ float float_of(const void* data, TileSource source, int64_t i) {
   return source == TileSource::bf16 ? base::bf16_to_float(bits) : base::f16_to_float(bits);
 }
 
+// Where an input and tap of a panel's output `lane` lies among its codes.
+int64_t code_place(const TileWeights& w, int64_t in, int64_t tap, int64_t lane) {
+  const int64_t together = w.int8 ? 4 : 2, depth = w.depth();
+  const int64_t tile = ((in / depth * w.taps + tap) * 2 + lane / 16) * depth * 16;
+  return tile + in % depth / together * 16 * together + lane % 16 * together + in % together;
+}
+
 // Rounds to the nearest of 255 steps up to each output's largest weight.
 void pack_codes(const void* weights, TileSource source, TileWeights& w) {
   w.scales.resize(static_cast<size_t>(w.out));
@@ -75,9 +82,8 @@ void pack_codes(const void* weights, TileSource source, TileWeights& w) {
         int32_t sum = 0;
         for (int64_t in = 0; in < w.in; ++in)
           for (int64_t tap = 0; tap < w.taps; ++tap) {
-            const int64_t tile = ((in / 64 * w.taps + tap) * 2 + lane / 16) * 1024;
             const auto code = static_cast<int8_t>(std::lrint(float_of(weights, source, from + in * w.taps + tap) * inverse));
-            to[tile + in % 64 / 4 * 64 + lane % 16 * 4 + in % 4] = code;
+            to[code_place(w, in, tap, lane)] = code;
             sum += code;
           }
         w.offsets[static_cast<size_t>(panel * kTileOuts + lane)] = -128 * sum;
@@ -125,6 +131,16 @@ std::vector<float> largest_inputs(const PictureTileKernels& kernels, TileInput x
   return largest;
 }
 
+// Panels [first, first + count) as products want them.
+const std::byte* panels_of(const TileWeights& weights, int64_t first, int64_t count, const PictureTileKernels& kernels) {
+  if (!weights.int8_weights) return weights.data.get() + first * weights.panel_bytes();
+  thread_local base::Scratch scratch;
+  const int64_t bytes = 2 * weights.panel_bytes();
+  std::byte* wide = scratch.at_least(static_cast<size_t>(count * bytes));
+  for (int64_t i = 0; i < count; ++i) bf16_panel(weights, first + i, wide + i * bytes, kernels);
+  return wide;
+}
+
 // A product over all rows and panels, cut into tasks of rows and panels.
 void multiply(const PictureTileKernels& kernels, PictureTileKernels::Product p, const TileWeights& weights) {
   p.tap_count = weights.taps;
@@ -151,8 +167,8 @@ void multiply(const PictureTileKernels& kernels, PictureTileKernels::Product p, 
     PictureTileKernels::Product part = p;
     part.a += row * p.row_stride;
     part.rows = std::min(kTaskRows, p.rows - row);
-    part.weights = weights.data.get() + panel * weights.panel_bytes();
     part.panels = std::min(step, panels - panel);
+    part.weights = panels_of(weights, panel, part.panels, kernels);
     if (part.epilogue.bias) part.epilogue.bias += panel * kTileOuts;
     if (p.int8) {
       part.weight_scales = weights.scales.data() + panel * kTileOuts;
@@ -196,15 +212,16 @@ std::vector<CopiedRow> rows_with_border(int64_t first_picture, int64_t pictures,
 }  // namespace
 
 TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
-                       bool int8, const PictureTileKernels& kernels) {
+                       TileNumbers numbers, const PictureTileKernels& kernels) {
+  const bool int8 = numbers == TileNumbers::int8;
   const int64_t depth = TileWeights::depth(int8);
   if (out % kTileOuts != 0 || in % depth != 0 || out == 0 || in == 0)
     fail("tiles: {} outputs and {} inputs, expected multiples of {} and {}", out, in, kTileOuts, depth);
-  TileWeights packed{out, in, taps, gated, int8, nullptr, {}, {}, {}};
+  TileWeights packed{out, in, taps, gated, int8, numbers == TileNumbers::int8_weights, nullptr, {}, {}, {}};
   packed.data = base::allocate(packed.bytes());
-  if (int8) {
+  if (numbers != TileNumbers::bf16) {
     pack_codes(weights, source, packed);
-    if (taps == 9 && kernels.winograd) packed.winograd = winograd_largest(packed, kernels);
+    if (int8 && taps == 9 && kernels.winograd) packed.winograd = winograd_largest(packed, kernels);
     return packed;
   }
   auto* data = reinterpret_cast<uint16_t*>(packed.data.get());
@@ -222,6 +239,13 @@ TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int6
               }
   });
   return packed;
+}
+
+const std::byte* bf16_panel(const TileWeights& weights, int64_t panel, std::byte* buffer, const PictureTileKernels& kernels) {
+  const std::byte* from = weights.data.get() + panel * weights.panel_bytes();
+  if (!weights.int8_weights) return from;
+  kernels.widen(from, weights.scales.data() + panel * kTileOuts, weights.in * weights.taps, buffer);
+  return buffer;
 }
 
 void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t rows, const TileWeights& weights,

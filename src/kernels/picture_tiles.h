@@ -24,30 +24,34 @@ struct PictureWinogradKernels;
 const PictureTileKernels& picture_tile_kernels();  // for base::active_isa()
 
 // Weights [out, in, taps] in the order [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2]; int8 in fours:
-// [out / 32][in / 64][taps][2][16][16 outputs][4].
+// [out / 32][in / 64][taps][2][16][16 outputs][4]. int8 weights beside bf16 inputs lie as bf16 ones, and are widened panel by
+// panel before they are multiplied.
 struct TileWeights {
   int64_t out = 0, in = 0, taps = 1;  // out is a multiple of kTileOuts, in of depth()
   // The outputs are values and then as many gates: a panel holds 16 values and their gates, and the product gives
   // value * gelu(gate), out / 2 numbers.
   bool gated = false;
-  bool int8 = false;
+  bool int8 = false;          // of inputs, too
+  bool int8_weights = false;  // of weights alone
   std::shared_ptr<std::byte> data;
-  std::vector<float> scales;     // int8: [out], in the panels' order
+  std::vector<float> scales;     // of both kinds of int8: [out], in the panels' order
   std::vector<int32_t> offsets;  // int8: -128 times the sum of an output's codes
   std::vector<float> winograd;   // int8 of 9 taps for picture_winograd.h: [panels][frequencies][32]; else empty
 
   static constexpr int64_t depth(bool int8) { return int8 ? 64 : 32; }
   int64_t depth() const { return depth(int8); }  // inputs in a line
   int64_t panels() const { return out / kTileOuts; }
-  int64_t panel_bytes() const { return in / depth() * taps * kTileOuts * kLineBytes; }
+  int64_t panel_bytes() const { return in / depth() * taps * kTileOuts * kLineBytes / (int8_weights ? 2 : 1); }
   size_t bytes() const { return static_cast<size_t>(panels() * panel_bytes()); }
   int64_t results() const { return gated ? out / 2 : out; }
 };
 
 // weights: plain [out, in, taps], of f32 or as stored bf16 or f16 bits.
 enum class TileSource { f32, bf16, f16 };
+enum class TileNumbers { bf16, int8, int8_weights };
 TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
-                       bool int8 = false, const PictureTileKernels& kernels = picture_tile_kernels());
+                       TileNumbers numbers = TileNumbers::bf16,
+                       const PictureTileKernels& kernels = picture_tile_kernels());
 
 // Numbers of f32 or bf16.
 struct TileInput {
@@ -71,6 +75,9 @@ struct TileAffine {
   const float *scale = nullptr, *shift = nullptr;  // [batch, in], or null
   bool silu = false;
 };
+
+// Panel `panel` of weights of bf16 or int8_weights: its memory, or `buffer` (in * taps * 64 bytes) with what was widened.
+const std::byte* bf16_panel(const TileWeights& weights, int64_t panel, std::byte* buffer, const PictureTileKernels& kernels);
 
 // y [batch, rows, results] = x [batch, rows, in] times the weights' transpose (taps = 1).
 void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t rows, const TileWeights& weights,
@@ -132,6 +139,9 @@ struct PictureTileKernels {
   void (*quantize)(const Lines& args, float* scales, float* buffer);
   // low and high [channels] of these and the inputs of `pixels` pixels, one after the other.
   void (*bounds)(TileInput x, int64_t pixels, int64_t channels, float* low, float* high);
+  // A panel of int8_weights as one of bf16: `lines` of 32 codes, the two halves of a chunk and tap one after the other;
+  // scales [32].
+  void (*widen)(const std::byte* codes, const float* scales, int64_t lines, std::byte* to);
   uint8_t zero_code;  // of int8 inputs in lines: 0, or 128, and all codes by as much higher
   const PictureWinogradKernels* winograd;  // of 3x3 convolutions; null where lines are multiplied for each tap
 };

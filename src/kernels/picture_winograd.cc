@@ -141,22 +141,23 @@ void transform_to_codes(const Picture& p, int64_t begin, int64_t end, const Tran
 struct PanelMemory {
   static constexpr int64_t kNumbers = Kernels::kFrequencies * kTileOuts;  // scales and offsets
   static constexpr int64_t kSumBytes = Kernels::kFrequencies * Kernels::kSumSlice * 4;
-  std::byte* weights;
+  std::byte *weights, *wide;
   float *scales, *sums;
   int32_t* offsets;
 
-  explicit PanelMemory(int64_t chunks) {
+  PanelMemory(int64_t chunks, int64_t wide_bytes) {
     const int64_t weight_bytes = Kernels::kFrequencies * Kernels::weight_slice(chunks);
-    weights = thread_memory(weight_bytes + kSumBytes + 2 * kNumbers * 4);
+    weights = thread_memory(weight_bytes + kSumBytes + 2 * kNumbers * 4 + wide_bytes);
     sums = reinterpret_cast<float*>(weights + weight_bytes);
     scales = reinterpret_cast<float*>(weights + weight_bytes + kSumBytes);
     offsets = reinterpret_cast<int32_t*>(scales + kNumbers);
+    wide = weights + weight_bytes + kSumBytes + 2 * kNumbers * 4;
   }
-  void fill(const TileWeights& w, int64_t panel, const PictureWinogradKernels& kernels) {
-    const std::byte* from = w.data.get() + panel * w.panel_bytes();
+  void fill(const TileWeights& w, int64_t panel, const PictureTileKernels& kernels) {
     const int64_t chunks = w.in / w.depth();
-    if (!w.int8) return kernels.weights(from, chunks, weights);
-    kernels.code_weights({from, chunks, w.scales.data() + panel * kTileOuts, w.winograd.data() + panel * kNumbers, weights,
+    if (!w.int8) return kernels.winograd->weights(bf16_panel(w, panel, wide, kernels), chunks, weights);
+    const std::byte* from = w.data.get() + panel * w.panel_bytes();
+    kernels.winograd->code_weights({from, chunks, w.scales.data() + panel * kTileOuts, w.winograd.data() + panel * kNumbers, weights,
                           scales, offsets});
   }
 };
@@ -171,8 +172,8 @@ void multiply(const Picture& p, int64_t first, int64_t count, const Transformed&
   const int64_t step = blocks_of(blocks, groups);
   base::parallel_tasks(panels * blocks_of(blocks, step), [&](int64_t task) {
     const int64_t panel = task % panels, begin = task / panels * step, end = std::min(blocks, begin + step);
-    PanelMemory memory(chunks);
-    memory.fill(weights, panel, *kernels.winograd);
+    PanelMemory memory(chunks, weights.int8_weights ? 2 * weights.panel_bytes() : 0);
+    memory.fill(weights, panel, kernels);
     const int64_t at = panel * kTileOuts * (y.bf16 ? 2 : 4);
     TileEpilogue own = epilogue;
     if (own.bias) own.bias += panel * kTileOuts;

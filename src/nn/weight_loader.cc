@@ -243,7 +243,7 @@ bool WeightLoader::in_int8(const std::string& layer) const {
 ops::ConvStorage WeightLoader::conv_storage(DType stored, bool int8) const {
   using ops::ConvStorage;
   using Compute = ops::PackedWeight::Compute;
-  if (int8) return ConvStorage::int8;
+  if (int8) return options_.int8_inputs ? ConvStorage::int8 : ConvStorage::int8_weights;
   if (options_.compute == Compute::f32) return ConvStorage::f32;
   if (options_.compute == Compute::stored && stored == DType::f32) return ConvStorage::f32;
   return stored == DType::f16 ? ConvStorage::f16 : ConvStorage::bf16;
@@ -289,7 +289,7 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
     add_adapters(parts, n, k, layer);
     return layer;
   };
-  if (in_int8(parts[0].parameter) && !kernels::has_picture_tiles() && k % dtype_block_size(DType::q8_0) == 0) {
+  if (in_int8(parts[0].parameter) && options_.int8_inputs && !kernels::has_picture_tiles() && k % dtype_block_size(DType::q8_0) == 0) {
     const Tensor codes = quantized_q8_0(joined.view({total, k}));
     auto packed = std::make_shared<const ops::PackedWeight>(
         std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_);

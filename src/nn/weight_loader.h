@@ -41,6 +41,9 @@ struct LoadOptions {
   // Then they are packed as q8_0, whose inputs are rounded to int8, too, and convolutions' weights as
   // ops::ConvStorage::int8.
   bool int8_weights = false;
+  // Whether int8_weights rounds inputs, too, where products of bytes are fast; else weights alone are rounded, also those of
+  // linear layers as ops::ConvStorage::int8_weights.
+  bool int8_inputs = true;
   // Layers that int8_weights leaves out, by their parameters' names without ".weight"; null: none.
   std::shared_ptr<const std::unordered_set<std::string>> not_int8;
   // With int8_weights: gets the layers that products in tiles would compute in int8 (see nn/int8_trial.h), all of which

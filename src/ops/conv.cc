@@ -86,7 +86,7 @@ bool two_bytes(ConvStorage storage) {
 // Whether the convolution goes through kernels/picture_tiles.h.
 bool in_tiles(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) {
   const int64_t kernel = weight[2], padding = kernel / 2;
-  return (two_bytes(storage) || storage == ConvStorage::int8) && kernels::has_picture_tiles() && (kernel == 1 || kernel == 3) &&
+  return storage != ConvStorage::f32 && kernels::has_picture_tiles() && (kernel == 1 || kernel == 3) &&
          weight[3] == kernel && o.stride == 1 && o.pad_top == padding && o.pad_bottom == padding &&
          o.pad_left == padding && o.pad_right == padding && weight[0] % kernels::kTileOuts == 0 &&
          weight[1] % kernels::TileWeights::depth(false) == 0 && weight[0] > 0 && weight[1] > 0;
@@ -96,6 +96,12 @@ kernels::TileSource tile_source(DType dtype) {
   return dtype == DType::f32   ? kernels::TileSource::f32
          : dtype == DType::f16 ? kernels::TileSource::f16
                                : kernels::TileSource::bf16;
+}
+
+kernels::TileNumbers tile_numbers(const Shape& weight, ConvStorage storage) {
+  if (storage == ConvStorage::int8_weights) return kernels::TileNumbers::int8_weights;
+  const bool fits = weight[1] % kernels::TileWeights::depth(true) == 0;
+  return storage == ConvStorage::int8 && fits ? kernels::TileNumbers::int8 : kernels::TileNumbers::bf16;
 }
 
 Tensor conv2d_in_tiles(const Problem& p, const Tensor& x, const PackedConv& weight, const Tensor& bias,
@@ -143,6 +149,7 @@ kernels::LaneType lane_type(ConvStorage storage) {
     case ConvStorage::bf16: return kernels::LaneType::bf16;
     case ConvStorage::f16: return kernels::LaneType::f16;
     case ConvStorage::int8: return kernels::LaneType::s8;
+    case ConvStorage::int8_weights: return kernels::LaneType::s8;
   }
   return kernels::LaneType::f32;
 }
@@ -163,9 +170,7 @@ PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOp
     fail("conv2d: weight {} cannot be packed with gates", shape_string(shape_));
   if (in_tiles(shape_, storage, options)) {
     tiles_ = kernels::pack_tiles(weight.bytes(), tile_source(weight.dtype()), shape_[0], shape_[1],
-                                 shape_[2] * shape_[3], gated,
-                                 storage == ConvStorage::int8 &&
-                                     shape_[1] % kernels::TileWeights::depth(true) == 0);
+                                 shape_[2] * shape_[3], gated, tile_numbers(shape_, storage));
   } else if (!bf16 && in_lanes(shape_, storage, options)) {
     const Tensor wide = weight.dtype() == DType::f32 ? weight : weight.to(DType::f32);
     lanes_ = kernels::pack_lanes(wide.f32(), shape_[0], shape_[1], shape_[2] * shape_[3],

@@ -30,8 +30,9 @@ struct Conv2dOptions {
   }
 };
 
-// What packed weights take: four bytes, two, or one and a scale for each output channel.
-enum class ConvStorage { f32, bf16, f16, int8 };
+// What packed weights take: four bytes, two, or one and a scale for each output channel. With int8, inputs are rounded to
+// one byte, too, where the processor multiplies bf16 and has a fast product of bytes; with int8_weights they never are.
+enum class ConvStorage { f32, bf16, f16, int8, int8_weights };
 
 // Whether the processor multiplies bf16 (AVX-512 BF16, AMX): then inputs of bf16 weights are rounded
 // to bf16, too. Elsewhere weights are widened as they are used.

@@ -74,5 +74,22 @@ TEST_F(Shortcut, Int8Layers) {
   EXPECT_EQ(run("bench image " + model_ + " --sensitivity").code, 2);
 }
 
+TEST_F(Shortcut, Int8LayersOfControlNets) {
+  const std::string file = folder_ / "layers.json";
+  const std::string net = " --controlnet " + data_ + "/parts/controlnet --condition " + data_ + "/inputs/condition.png";
+  const auto with = [&](const std::string& kept) {
+    spill(file, R"({"kept": [")" + kept + R"("]})");
+    return run("image " + model_ + " --prompt a --steps 1 --dtype int8 --int8-layers " + file + net + " -o " + (folder_ / "x.png"));
+  };
+  EXPECT_EQ(with("controlnet.0.conv_in").code, 0);
+  EXPECT_EQ(with("controlnet.1.conv_in").code, 0) << "of a ControlNet that is not used";
+  EXPECT_NE(with("controlnet.0.a.b").err.find("ControlNet has no layer a.b"), std::string::npos);
+  EXPECT_EQ(run("bench image " + model_ + net).code, 2) << "--controlnet is of --sensitivity";
+}
+
+TEST_F(Shortcut, Int8WeightsAlone) {
+  EXPECT_GT(psnr(pixels("--dtype int8-weights"), pixels("--dtype bf16")), 30);
+}
+
 }  // namespace
 }  // namespace sumi::cli

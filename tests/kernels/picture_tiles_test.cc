@@ -50,7 +50,10 @@ double gelu(double x) { return 0.5 * x * std::erfc(-x / std::sqrt(2.0)); }
 
 struct Case {
   int64_t batch, height, width, in, out, kernel;
-  bool bf16 = true, gated = false, doubled = false, affine = false, residual = false, silu = false, int8 = false;
+  bool bf16 = true, gated = false, doubled = false, affine = false, residual = false, silu = false, int8 = false, int8_weights = false;
+  TileNumbers numbers() const {
+    return int8 ? TileNumbers::int8 : int8_weights ? TileNumbers::int8_weights : TileNumbers::bf16;
+  }
 };
 const Case kCases[] = {
     {.batch = 1, .height = 1, .width = 5, .in = 32, .out = 32, .kernel = 1},
@@ -65,6 +68,9 @@ const Case kCases[] = {
     {.batch = 2, .height = 5, .width = 11, .in = 64, .out = 128, .kernel = 1, .bf16 = false, .gated = true, .int8 = true},
     {.batch = 2, .height = 8, .width = 8, .in = 128, .out = 96, .kernel = 3, .affine = true, .residual = true, .int8 = true},
     {.batch = 1, .height = 6, .width = 20, .in = 64, .out = 32, .kernel = 3, .doubled = true, .int8 = true},
+    {.batch = 1, .height = 9, .width = 31, .in = 96, .out = 64, .kernel = 1, .residual = true, .int8_weights = true},
+    {.batch = 2, .height = 5, .width = 11, .in = 64, .out = 128, .kernel = 1, .gated = true, .int8_weights = true},
+    {.batch = 2, .height = 8, .width = 8, .in = 96, .out = 96, .kernel = 3, .affine = true, .int8_weights = true},
 };
 
 // Element [pixel, output] of the plain formula; x as it is after the affine, rounded.
@@ -88,7 +94,7 @@ void run(const Case& c, const PictureTileKernels& kernels) {
   const std::vector<float> x = random_values(pixels / shrink * c.in, 1);
   const std::vector<float> w = random_values(c.out * c.in * c.kernel * c.kernel, 2, 0.2f), bias = random_values(c.out, 3);
   const std::vector<float> scale = random_values(c.batch * c.in, 4), shift = random_values(c.batch * c.in, 5);
-  const TileWeights weights = pack_tiles(w.data(), TileSource::f32, c.out, c.in, c.kernel * c.kernel, c.gated, c.int8, kernels);
+  const TileWeights weights = pack_tiles(w.data(), TileSource::f32, c.out, c.in, c.kernel * c.kernel, c.gated, c.numbers(), kernels);
   const int64_t results = weights.results();
   const std::vector<float> before = random_values(pixels * results, 6);
   std::vector<float> wide = before;
@@ -127,6 +133,8 @@ void run(const Case& c, const PictureTileKernels& kernels) {
   const double error = std::sqrt(errors / squares);
   if (c.int8) {
     EXPECT_LT(error, 0.05) << name << ": each operand is rounded to a 254th of its range, which a few values reach";
+  } else if (c.int8_weights) {
+    EXPECT_LT(error, 0.02) << name << ": weights are rounded to a 254th of their range";
   } else if (c.kernel == 3 && kernels.winograd) {
     EXPECT_LT(error, 0.01) << name << ": transformed numbers are rounded to bf16";
   } else {

@@ -315,6 +315,19 @@ void lines(const PictureTileKernels::Lines& a) {
     a.affine.silu ? lines_of<false, true>(a) : lines_of<false, false>(a);
 }
 
+void widen(const std::byte* codes, const float* scales, int64_t lines, std::byte* to) {
+  Vec scale[4];  // of two inputs of eight outputs
+  for (int j = 0; j < 4; ++j) {
+    float twice[16];
+    for (int i = 0; i < 16; ++i) twice[i] = scales[8 * j + i / 2];
+    scale[j] = Vec::load(twice);
+  }
+  for (int64_t line = 0; line < lines; ++line, codes += 32, to += kLineBytes) {
+    const int64_t half = line / 16 % 2 * 2;
+    store_bf16(load_i8(codes) * scale[half], load_i8(codes + 16) * scale[half + 1], to);
+  }
+}
+
 #if defined(SUMI_AMX)
 constexpr const PictureWinogradKernels* kWinograd = nullptr;  // tiles are as fast without
 #else
@@ -323,7 +336,7 @@ constexpr const PictureWinogradKernels* kWinograd = &kPictureWinograd;
 
 }  // namespace
 
-const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds, kZeroCode, kWinograd};
+const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds, widen, kZeroCode, kWinograd};
 #else
 const PictureTileKernels kPictureTiles = {};
 #endif
