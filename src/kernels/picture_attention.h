@@ -1,6 +1,6 @@
 // Softmax attention of pictures where the processor multiplies bf16, in AMX tiles or in vectors: bf16 queries, keys and
-// values, every query sees every key. As kernels/attention_blocks.h, with queries as columns: scores [keys, queries] = K Q^T, then out [d,
-// queries] = V^T weights, with a running maximum (arXiv:2205.14135). Sums are f32, weights are rounded to bf16.
+// values, every query sees every key. As kernels/attention_blocks.h, with queries as columns: scores [keys, queries] = K Q^T,
+// then out [d, queries] = V^T weights, with a running maximum (arXiv:2205.14135). Sums are f32, weights are rounded to bf16.
 #pragma once
 
 #include <cstddef>

@@ -51,7 +51,8 @@ void copy_rows(const Picture& p, int64_t picture, int64_t first, int64_t rows, i
     }
     std::memset(to, 0, kLineBytes);
     std::memset(to + (p.width + 1) * kLineBytes, 0, static_cast<size_t>((lines - p.width - 1) * kLineBytes));
-    PictureTileKernels::Lines row{.x = offset(p.x, (picture * (p.height / shrink) + y / shrink) * from_width * p.channels + chunk * 32),
+    const int64_t from_row = picture * (p.height / shrink) + y / shrink;
+    PictureTileKernels::Lines row{.x = offset(p.x, from_row * from_width * p.channels + chunk * 32),
                                   .pixels = from_width,
                                   .step = p.channels,
                                   .repeat = shrink,
@@ -80,7 +81,8 @@ void for_tiles(const Picture& p, int64_t first, int64_t rows, std::byte* copied,
     for (int64_t t = 0; t < p.across();) {
       const int64_t tile = first + i * p.across() + t, place = tile % Kernels::kTiles;
       const int64_t count = std::min(Kernels::kTiles - place, p.across() - t);
-      body(count, copied + (Kernels::kDown * i * p.row_lines() + Kernels::kAcross * t) * kLineBytes, tile / Kernels::kTiles, place);
+      const int64_t line = Kernels::kDown * i * p.row_lines() + Kernels::kAcross * t;
+      body(count, copied + line * kLineBytes, tile / Kernels::kTiles, place);
       t += count;
     }
 }
@@ -106,25 +108,29 @@ void transform(const Picture& p, int64_t begin, int64_t end, const Transformed& 
     for_pictures(p, row, last, begin, [&](int64_t picture, int64_t own, int64_t rows, int64_t first) {
       copy_rows(p, picture, Kernels::kDown * own - 1, Kernels::kDown * rows + 2, chunk, copied, kernels);
       for_tiles(p, first, rows, copied, [&](int64_t count, const std::byte* lines, int64_t block, int64_t place) {
-        std::byte* own_lines = to.lines + block * Kernels::kFrequencies * slice + (chunk * Kernels::kTiles + place) * kLineBytes;
-        kernels.winograd->inputs({lines, row_bytes, count, own_lines, slice});
+        const int64_t line = chunk * Kernels::kTiles + place;
+        kernels.winograd->inputs({lines, row_bytes, count,
+                                  to.lines + block * Kernels::kFrequencies * slice + line * kLineBytes, slice});
       });
     });
   });
 }
 
 // The same to int8: all chunks in each task, since a tile's scales are found over them.
-void transform_to_codes(const Picture& p, int64_t begin, int64_t end, const Transformed& to, const PictureTileKernels& kernels) {
+void transform_to_codes(const Picture& p, int64_t begin, int64_t end, const Transformed& to,
+                        const PictureTileKernels& kernels) {
   const int64_t row_bytes = p.row_lines() * kLineBytes, slice = Kernels::tile_slice(p.channels / 64);
-  const int64_t band = std::clamp<int64_t>((2 * kBandBytes / (row_bytes * (p.channels / 32)) - 2) / Kernels::kDown, 1, p.down());
+  const int64_t rows_in_band = 2 * kBandBytes / (row_bytes * (p.channels / 32));
+  const int64_t band = std::clamp<int64_t>((rows_in_band - 2) / Kernels::kDown, 1, p.down());
   const int64_t chunk_bytes = (Kernels::kDown * band + 2) * row_bytes;
   const int64_t copied_bytes = p.channels / 32 * chunk_bytes;
   base::parallel_tasks(blocks_of(end - begin, band), [&](int64_t task) {
     const int64_t row = begin + task * band, last = std::min(end, row + band);
-    std::byte* copied = thread_memory(copied_bytes + Kernels::kFrequencies * p.channels * static_cast<int64_t>(sizeof(float)));
+    std::byte* copied = thread_memory(copied_bytes + Kernels::kFrequencies * p.channels * 4);
     for_pictures(p, row, last, begin, [&](int64_t picture, int64_t own, int64_t rows, int64_t first) {
       for (int64_t chunk = 0; chunk < p.channels / 32; ++chunk)
-        copy_rows(p, picture, Kernels::kDown * own - 1, Kernels::kDown * rows + 2, chunk, copied + chunk * chunk_bytes, kernels);
+        copy_rows(p, picture, Kernels::kDown * own - 1, Kernels::kDown * rows + 2, chunk, copied + chunk * chunk_bytes,
+                  kernels);
       for_tiles(p, first, rows, copied, [&](int64_t count, const std::byte* lines, int64_t block, int64_t place) {
         std::byte* own_lines = to.lines + block * Kernels::kFrequencies * slice + place * kLineBytes;
         kernels.winograd->code_inputs({.inputs = {lines, row_bytes, count, own_lines, slice},
@@ -157,8 +163,8 @@ struct PanelMemory {
     const int64_t chunks = w.in / w.depth();
     if (!w.int8) return kernels.winograd->weights(bf16_panel(w, panel, wide, kernels), chunks, weights);
     const std::byte* from = w.data.get() + panel * w.panel_bytes();
-    kernels.winograd->code_weights({from, chunks, w.scales.data() + panel * kTileOuts, w.winograd.data() + panel * kNumbers, weights,
-                          scales, offsets});
+    kernels.winograd->code_weights({from, chunks, w.scales.data() + panel * kTileOuts,
+                                    w.winograd.data() + panel * kNumbers, weights, scales, offsets});
   }
 };
 
@@ -210,9 +216,10 @@ void winograd_convolution(TileInput x, const TileAffine& affine, int64_t batch, 
   const int64_t most = std::clamp<int64_t>(kTransformedBytes / row_bytes, 1, rows);
   const int64_t blocks = blocks_of(most * p.across(), Kernels::kTiles);
   thread_local base::Scratch lines, scales;
+  const int64_t scale_bytes = blocks * Kernels::kFrequencies * Kernels::kTiles * 4;
   const Transformed transformed{
       lines.at_least(static_cast<size_t>(blocks * Kernels::kFrequencies * slice)),
-      reinterpret_cast<float*>(scales.at_least(static_cast<size_t>(blocks * Kernels::kFrequencies * Kernels::kTiles) * sizeof(float)))};
+      reinterpret_cast<float*>(scales.at_least(static_cast<size_t>(scale_bytes)))};
   for (int64_t begin = 0; begin < rows; begin += most) {
     const int64_t end = std::min(rows, begin + most);
     (weights.int8 ? transform_to_codes : transform)(p, begin, end, transformed, kernels);

@@ -159,7 +159,9 @@ TEST(Conv2d, StoredBf16) {
     const PackedConv packed(in.weight, ConvStorage::bf16, c.options);
     const Tensor got = conv2d(in.x, packed, in.bias, c.options);
     if (multiplies_bf16()) in.x = in.x.to(DType::bf16).to(DType::f32);  // rounds inputs, sums in f32
-    expect_close(got, naive_result(in), 5e-5);
+    // By Winograd's method numbers are rounded again, after they are transformed.
+    const bool transformed = packed.tiles() && in.weight.size(2) == 3 && kernels::picture_tile_kernels().winograd;
+    expect_close(got, naive_result(in), transformed ? 3e-2 : 5e-5);
   }
 }
 
