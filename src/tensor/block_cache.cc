@@ -10,13 +10,14 @@
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/unowned_memory.h"
+#include "tensor/movable_pages.h"
 
 namespace sumi::tensor {
 namespace {
 
 constexpr size_t kSmallest = 256;                  // bytes of class 0
 constexpr size_t kMostCached = size_t{128} << 20;  // bytes kept at most, all classes together
-constexpr size_t kFew = size_t{32} << 20;           // bytes beyond the most handed out, with Waiting::few
+constexpr size_t kBeyondMost = size_t{32} << 20;    // bytes beyond the most handed out while a KeepBlocks lives
 constexpr int kClasses = 4 * (40 - 8) + 1;         // four per doubling, 256 bytes to 1 TiB
 constexpr size_t kLargest = size_t{1} << 40;
 
@@ -81,9 +82,19 @@ class BlockCache {
     std::free(block);
   }
 
+  std::byte* take_pages(size_t bytes) {
+    const std::lock_guard lock(mutex_);
+    return pages_.take(bytes);
+  }
+  void give_pages_back(std::byte* block) {
+    const std::lock_guard lock(mutex_);
+    pages_.give_back(block);
+    if (keepers_ == 0) pages_.release();
+  }
+
   size_t cached() {
     const std::lock_guard lock(mutex_);
-    return cached_;
+    return cached_ + pages_.waiting();
   }
 
   void release() {
@@ -96,10 +107,9 @@ class BlockCache {
     return keepers_ > 0;
   }
 
-  void keep(int more, bool few) {
+  void keep(int more) {
     const std::lock_guard lock(mutex_);
     keepers_ += more;
-    if (few) sparing_keepers_ += more;
     most_handed_out_ = handed_out_;
     if (keepers_ == 0) release_all();
   }
@@ -107,7 +117,7 @@ class BlockCache {
  private:
   // Gives the largest waiting blocks back until the rest is within the bound.
   void shrink() {
-    const size_t bound = most_handed_out_ + (sparing_keepers_ > 0 ? kFew : most_handed_out_ / 2 + kMostCached);
+    const size_t bound = keepers_ > 0 ? most_handed_out_ + kBeyondMost : most_handed_out_ + most_handed_out_ / 2 + kMostCached;
     for (auto list = lists_.rbegin(); list != lists_.rend(); ++list)
       while (!list->empty() && handed_out_ + cached_ > bound) {
         std::free(list->back());
@@ -122,12 +132,14 @@ class BlockCache {
       list.clear();
     }
     cached_ = 0;
+    pages_.release();
   }
 
   std::mutex mutex_;
   std::array<std::vector<std::byte*>, kClasses> lists_;
   size_t cached_ = 0, handed_out_ = 0, most_handed_out_ = 0;
-  int keepers_ = 0, sparing_keepers_ = 0;  // of all, those of Waiting::few
+  int keepers_ = 0;
+  MovablePages pages_;
 };
 
 // Never destroyed: tensors in static variables may give blocks back after main().
@@ -141,12 +153,16 @@ BlockCache& cache() {
 std::shared_ptr<std::byte> allocate_block(size_t bytes) {
   if (!kBlocksAreCached || bytes > kLargest || (bytes > kLargestCachedBlock && !cache().keeping()))
     return base::allocate(bytes);
+  if (bytes >= kMovableBlock && cache().keeping()) {
+    constexpr size_t kPage = MovablePages::kPage;
+    return {cache().take_pages((bytes + kPage - 1) / kPage * kPage), [](std::byte* block) { cache().give_pages_back(block); }};
+  }
   const SizeClass size = size_class(bytes);
   return {cache().take(size, bytes), [size](std::byte* block) { cache().give_back(block, size); }};
 }
 
-KeepBlocks::KeepBlocks(Waiting waiting) : waiting_(waiting) { cache().keep(1, waiting_ == Waiting::few); }
-KeepBlocks::~KeepBlocks() { cache().keep(-1, waiting_ == Waiting::few); }
+KeepBlocks::KeepBlocks() { cache().keep(1); }
+KeepBlocks::~KeepBlocks() { cache().keep(-1); }
 
 size_t cached_block_bytes() { return cache().cached(); }
 void release_cached_blocks() { cache().release(); }

@@ -22,20 +22,19 @@ std::shared_ptr<std::byte> allocate_block(size_t bytes);
 inline constexpr size_t kLargestCachedBlock = size_t{16} << 20;
 
 // While one of these lives, blocks of every size wait in the cache, so that steps that are alike find the memory
-// of the step before and cost no page faults. Blocks handed out and waiting together are never more than the
-// largest amount handed out so far and half as much and 128 MiB, or, if one of Waiting::few lives, and 32 MiB: those
-// that wait go back to the system first. The last one to end gives all of them back.
+// of the step before and cost no page faults. From kMovableBlock on their pages make up blocks of any size
+// (tensor/movable_pages.h): there are never more than the most that were handed out at a time. Smaller blocks, handed
+// out and waiting together, are never more than the most handed out and 32 MiB: those that wait go back to the system
+// first. The last KeepBlocks to end gives all of them back.
 class KeepBlocks {
  public:
-  enum class Waiting { many, few };
-  explicit KeepBlocks(Waiting waiting = Waiting::many);
+  KeepBlocks();
   ~KeepBlocks();
   KeepBlocks(const KeepBlocks&) = delete;
   KeepBlocks& operator=(const KeepBlocks&) = delete;
-
- private:
-  Waiting waiting_;
 };
+
+inline constexpr size_t kMovableBlock = size_t{4} << 20;
 
 // Bytes that wait in the cache, and a way to give them back to the system.
 size_t cached_block_bytes();

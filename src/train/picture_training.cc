@@ -107,7 +107,6 @@ PictureTraining::PictureTraining(PictureTrainingOptions options, bool dry,
   std::vector<Parameter> parameters = nets_->parameters();
   sizes_.trained_weights = count_weights(parameters);
   TrainerOptions& trainer = o.trainer;
-  trainer.save_memory = o.nets.checkpoint_blocks;
   trainer.narrow_gradients = o.nets.products == ops::Products::bf16;
   trainer.schedule.total_steps =
       o.steps > 0 ? o.steps : steps_for_epochs(o.epochs, task_->size(), trainer);

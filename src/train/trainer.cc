@@ -101,8 +101,7 @@ Trainer::Trainer(Task& task, std::vector<Parameter> parameters, const TrainerOpt
       parameters_(std::move(parameters)),
       options_((check_trainer_options(options), options)),
       optimizer_(parameters_, options.optimizer),
-      order_(task.size(), options.seed),
-      memory_of_steps_(options.save_memory ? tensor::KeepBlocks::Waiting::few : tensor::KeepBlocks::Waiting::many) {
+      order_(task.size(), options.seed) {
   if (task.size() < 1) fail("there are no examples to train on");
   if (parameters_.empty()) fail("there are no weights to train");
   if (options.narrow_gradients && options.accumulation == 1)

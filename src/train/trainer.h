@@ -21,7 +21,6 @@ struct TrainerOptions {
   double max_grad_norm = 1;   // longer gradients are shortened to this; 0: not
   double ema_decay = 0;       // 0: no moving average
   bool narrow_gradients = false;  // those of steps of one batch wait for the optimiser in bf16
-  bool save_memory = false;   // rather than time: little of what a step frees waits for the next one
   uint64_t seed = 42;         // of the order of examples and of what is random in the task
   OptimizerOptions optimizer;
   ScheduleOptions schedule;   // with the number of steps

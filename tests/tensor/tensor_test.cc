@@ -124,35 +124,50 @@ TEST(BlockCache, HandsBlocksOutAgain) {
   EXPECT_EQ(cached_block_bytes(), 0u);
 }
 
-// The same size comes from the cache; another one makes those that wait go once the bound is reached.
-TEST(BlockCache, KeepsBlocksOfAllSizesWithinTheMostInUse) {
+// Pages of large blocks make up others of any size; small ones wait by their size.
+TEST(BlockCache, KeepsPagesOfBlocksOfAllSizes) {
   if (!kBlocksAreCached) GTEST_SKIP() << "every block is fresh here";
   release_cached_blocks();
+  const size_t mega = size_t{1} << 20;
   {
     const KeepBlocks keep;
-    const size_t mega = size_t{1} << 20;
-    allocate_block(256 * mega);
-    EXPECT_EQ(cached_block_bytes(), 256 * mega);
-    auto again = allocate_block(250 * mega);  // of the same class
-    EXPECT_EQ(cached_block_bytes(), 0u);
-    allocate_block(64 * mega);
+    auto first = allocate_block(64 * mega), second = allocate_block(33 * mega);  // of which 34 are taken
+    std::memset(first.get(), 1, 64 * mega);
+    std::memset(second.get(), 2, 33 * mega);
+    first.reset();
     EXPECT_EQ(cached_block_bytes(), 64 * mega);
-    allocate_block(160 * mega);  // the most in use: 416, so that 752 are the bound
-    EXPECT_EQ(cached_block_bytes(), 224 * mega);
-    again.reset();
-    EXPECT_EQ(cached_block_bytes(), 480 * mega);
-    const auto other = allocate_block(320 * mega);  // 800: of those that wait, the largest goes
-    EXPECT_EQ(cached_block_bytes(), 224 * mega);
+    const auto part = allocate_block(20 * mega);  // the beginning of it
+    EXPECT_EQ(cached_block_bytes(), 44 * mega);
+    EXPECT_EQ(part.get()[20 * mega - 1], std::byte(1));
+    second.reset();
+    const auto joined = allocate_block(90 * mega);  // all 78 that wait, and 12 new ones
+    EXPECT_EQ(cached_block_bytes(), 0u);
+    EXPECT_EQ(joined.get()[0], std::byte(1));
+    EXPECT_EQ(joined.get()[44 * mega], std::byte(2));
+    EXPECT_EQ(joined.get()[89 * mega], std::byte(0));
+    const auto small = allocate_block(1 * mega);
+    allocate_block(2 * mega);
+    EXPECT_EQ(cached_block_bytes(), 2 * mega);
   }
   EXPECT_EQ(cached_block_bytes(), 0u);
-  {
-    const KeepBlocks many, few(KeepBlocks::Waiting::few);
-    const size_t mega = size_t{1} << 20;
-    allocate_block(256 * mega);
-    const auto small = allocate_block(32 * mega);  // 288 = 256 + 32
-    EXPECT_EQ(cached_block_bytes(), 256 * mega);
-    const auto more = allocate_block(1 * mega);
-    EXPECT_EQ(cached_block_bytes(), 0u);
+}
+
+// Random sizes given back in random order: no byte of a block is changed by another.
+TEST(BlockCache, MovedPagesDoNotOverlap) {
+  if (!kBlocksAreCached) GTEST_SKIP() << "every block is fresh here";
+  const KeepBlocks keep;
+  std::vector<std::pair<size_t, std::shared_ptr<std::byte>>> held;
+  for (uint32_t i = 0; i < 400; ++i) {
+    const size_t bytes = kMovableBlock + (i * 2654435761u) % (size_t{40} << 20);
+    auto block = allocate_block(bytes);
+    for (size_t j = 0; j < bytes; j += 4096) block.get()[j] = static_cast<std::byte>(i);
+    held.emplace_back(i, std::move(block));
+    if (held.size() < 9) continue;
+    const size_t at = i * 40503u % held.size();
+    const auto [number, leaving] = std::move(held[at]);
+    held.erase(held.begin() + static_cast<std::ptrdiff_t>(at));
+    const size_t size = kMovableBlock + (static_cast<uint32_t>(number) * 2654435761u) % (size_t{40} << 20);
+    for (size_t j = 0; j < size; j += 4096) ASSERT_EQ(leaving.get()[j], static_cast<std::byte>(number)) << i << " " << j;
   }
 }
 
