@@ -151,10 +151,13 @@ def sumi(o, folder, data):
 
 
 def put_row(page, case, dtype, row):
-    """One row per case and type between the page's marks, in their order."""
+    """One row per case, type and processor between the page's marks, in their order."""
     head = ["| case | type | Sumi | PyTorch | PyTorch / Sumi | Sumi's memory | PyTorch's | runs, processor |",
             "|---|---|---|---|---|---|---|---|"]
-    rows = [line for line in marked(page, "training")[1].splitlines()[2:] if not line.startswith(f"| {case} | {dtype} |")] + [row]
+    def same(line):
+        return line.startswith(f"| {case} | {dtype} |") and line.split(", ")[1:] == row.split(", ")[1:]
+
+    rows = [line for line in marked(page, "training")[1].splitlines()[2:] if not same(line)] + [row]
     put_between_marks(page, "training", "\n".join(head + sorted(rows)))
 
 

@@ -3,10 +3,12 @@
 #include <array>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
 #include "kernels/onednn_engine.h"
+#include "tensor/block_cache.h"
 
 namespace sumi::kernels::onednn {
 namespace {
@@ -154,14 +156,33 @@ void reorder(memory& from, memory& to) {
   stream.wait();
 }
 
+// Weights in another order, in memory that the next call finds again: the system would clear it for each.
+class Rearranged {
+ public:
+  explicit Rearranged(const memory::desc& desc)
+      : block_(tensor::allocate_block(desc.get_size())), memory_(desc, engine(), block_.get()) {}
+  memory& get() { return memory_; }
+
+ private:
+  std::shared_ptr<std::byte> block_;
+  memory memory_;
+};
+
 // Plain weights as `desc` wants them: themselves, or a copy.
-memory arranged(const Layouts& l, const void* weights, const memory::desc& desc) {
-  memory plain = wrap(l.given_weights, weights);
-  if (desc == l.given_weights) return plain;
-  memory copy(desc, engine());
-  reorder(plain, copy);
-  return copy;
-}
+class Arranged {
+ public:
+  Arranged(const Layouts& l, const void* weights, const memory::desc& desc) : memory_(wrap(l.given_weights, weights)) {
+    if (desc == l.given_weights) return;
+    copy_.emplace(desc);
+    reorder(memory_, copy_->get());
+    memory_ = copy_->get();
+  }
+  const memory& get() const { return memory_; }
+
+ private:
+  memory memory_;
+  std::optional<Rearranged> copy_;
+};
 
 constexpr int64_t kBias = 1, kSilu = 2, kAccumulate = 4, kBf16 = 8;  // flags in a key
 
@@ -233,7 +254,8 @@ void convolve(const Conv2d& s, ConvType type, const void* x, const void* weights
   guarded("convolution", s, [&] {
     const Forward forward = cached_forward(s, bias != nullptr, {}, type);
     const Layouts l(s, onednn_type(type));
-    run_forward(forward, l, x, arranged(l, weights, forward.desc.weights_desc()), bias, y);
+    const Arranged arranged(l, weights, forward.desc.weights_desc());
+    run_forward(forward, l, x, arranged.get(), bias, y);
   });
 }
 
@@ -245,10 +267,11 @@ void convolve_backward_data(const Conv2d& s, ConvType type, const void* dy, cons
       const BackwardDataDesc desc = backward_data_desc(l);
       return BackwardData{desc, dnnl::convolution_backward_data(desc)};
     });
+    const Arranged arranged(l, weights, backward.desc.weights_desc());
     dnnl::stream stream(engine());
     backward.code.execute(
         stream, {{DNNL_ARG_DIFF_DST, wrap(l.narrow_y, dy)},
-                 {DNNL_ARG_WEIGHTS, arranged(l, weights, backward.desc.weights_desc())},
+                 {DNNL_ARG_WEIGHTS, arranged.get()},
                  {DNNL_ARG_DIFF_SRC, wrap(l.f32_x, dx)}});
     stream.wait();
   });
@@ -271,13 +294,15 @@ void convolve_backward_weights(const Conv2d& s, ConvType type, const void* x, co
     });
     memory plain = wrap(l.plain_weights, dweights);
     const memory::desc wanted = backward.desc.diff_weights_desc();
-    memory result = wanted == l.plain_weights ? plain : memory(wanted, engine());
+    std::optional<Rearranged> other;
+    if (wanted != l.plain_weights) other.emplace(wanted);
+    memory result = other ? other->get() : plain;
     dnnl::stream stream(engine());
     backward.code.execute(stream, {{DNNL_ARG_SRC, wrap(l.x, x)},
                                    {DNNL_ARG_DIFF_DST, wrap(l.narrow_y, dy)},
                                    {DNNL_ARG_DIFF_WEIGHTS, result}});
     stream.wait();
-    if (result != plain) reorder(result, plain);
+    if (other) reorder(result, plain);
   });
 }
 

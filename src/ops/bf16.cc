@@ -6,6 +6,7 @@ namespace sumi::ops {
 
 Tensor narrow(const Tensor& x) {
   if (x.dtype() == DType::bf16) return x;
+  if (x.dtype() == DType::f16) return x.to(DType::bf16);
   check_f32("narrow", "x", x);
   Tensor out = Tensor::empty(x.shape(), DType::bf16);
   const float* from = x.f32();

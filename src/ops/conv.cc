@@ -192,18 +192,18 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   check_weight(weight);
   if (options.doubled) fail("conv2d: only packed weights take a doubled picture");
   const Problem p = check(x, weight.shape(), bias, options);
-  const bool narrow = products == Products::bf16 && onednn::convolves_bf16();
-  const onednn::ConvType type = narrow ? onednn::ConvType::bf16 : onednn::ConvType::f32;
+  const bool multiplies_narrow = products == Products::bf16 && onednn::convolves_bf16();
+  const onednn::ConvType type = multiplies_narrow ? onednn::ConvType::bf16 : onednn::ConvType::f32;
   // What oneDNN gets: with Products::bf16 rounded, wherever it multiplies.
-  const auto as = [](const Tensor& t, DType dtype) { return t.dtype() == dtype ? t : t.to(dtype); };
+  const auto as = [](const Tensor& t, DType dtype) { return dtype == DType::bf16 ? narrow(t) : widen(t); };
   const auto operand = [=](const Tensor& t) {
-    return as(products == Products::f32 ? t : as(t, DType::bf16), narrow ? DType::bf16 : DType::f32);
+    return as(products == Products::f32 ? t : as(t, DType::bf16), multiplies_narrow ? DType::bf16 : DType::f32);
   };
   Tensor out = Tensor::empty(result_shape(p));
   const bool recording = needs_record({&x, &weight, &bias});
   // What the weight's gradient needs of x.
   const Tensor kept = !recording || !weight.requires_grad() ? Tensor()
-                      : narrow                              ? x.to(DType::bf16)
+                      : multiplies_narrow                   ? narrow(x)
                                                             : x;
   if (out.numel() > 0)
     onednn::convolve(p, type, operand(kept.defined() ? kept : x).bytes(), operand(weight).bytes(),

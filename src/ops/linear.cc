@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/bf16_product.h"
+#include "ops/bf16.h"
 #include "ops/common.h"
 #include "ops/products.h"
 #include "ops/work.h"
@@ -15,9 +16,8 @@ using kernels::onednn::Matmul;
 
 // As operands of oneDNN's products, bf16 or f32.
 Tensor operand(const Tensor& x, Products products) {
-  if (products == Products::f32) return x.dtype() == DType::f32 ? x : x.to(DType::f32);
-  const Tensor narrow = x.dtype() == DType::bf16 ? x : x.to(DType::bf16);
-  return kernels::onednn::has_bf16() ? narrow : narrow.to(DType::f32);
+  if (products == Products::f32) return widen(x);
+  return kernels::onednn::has_bf16() ? narrow(x) : widen(narrow(x));
 }
 
 ProductFactor factor(const Tensor& x, bool outer_contiguous, int64_t outer, int64_t k) {
@@ -73,7 +73,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Product
   // What the weight's gradient needs of x.
   const bool recording = needs_record({&x, &weight, &bias});
   const Tensor kept = !recording || !weight.requires_grad() ? Tensor()
-                      : products == Products::bf16          ? x.to(DType::bf16)
+                      : products == Products::bf16          ? narrow(x)
                                                             : x;
   multiply({.transpose_b = true, .m = rows, .n = n, .k = k}, products, kept.defined() ? kept : x, weight, y);
   if (bias.defined()) {

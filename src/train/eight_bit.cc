@@ -67,6 +67,20 @@ const Finder& finder(bool is_signed) {
   return is_signed ? with_sign : without;
 }
 
+// In lanes that do not wait for each other.
+float largest_magnitude(const float* values, int64_t count) {
+  constexpr int64_t kLanes = 16;
+  float most[kLanes] = {};
+  int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes)
+    for (int64_t lane = 0; lane < kLanes; ++lane) {
+      const float magnitude = std::fabs(values[i + lane]);
+      most[lane] = magnitude > most[lane] ? magnitude : most[lane];
+    }
+  for (; i < count; ++i) most[0] = std::max(most[0], std::fabs(values[i]));
+  return *std::max_element(most, most + kLanes);
+}
+
 }  // namespace
 
 const std::array<float, 256>& eight_bit_values(bool is_signed) { return finder(is_signed).values; }
@@ -79,8 +93,7 @@ void read_block(const uint8_t* codes, float scale, bool is_signed, int64_t count
 }
 
 float write_block(const float* values, bool is_signed, int64_t count, uint8_t* codes) {
-  float scale = 0;
-  for (int64_t i = 0; i < count; ++i) scale = std::max(scale, std::fabs(values[i]));
+  const float scale = largest_magnitude(values, count);
   const float inverse = scale > 0 ? 1 / scale : 0;
   const Finder& find = finder(is_signed);
   for (int64_t i = 0; i < count; ++i) codes[i] = find.find(values[i] * inverse);

@@ -80,7 +80,8 @@ inline void transpose(const uint32_t* from, uint32_t* to) {
 
 inline void narrow(const float* x, int64_t count, uint16_t* to) { bf16_from_floats(x, count, to); }
 inline void narrow(const uint16_t* x, int64_t count, uint16_t* to) {
-  std::memcpy(to, x, static_cast<size_t>(count) * 2);
+  if (count == kProductStep) store_bytes(to, load_bytes(x));
+  else std::memcpy(to, x, static_cast<size_t>(count) * 2);
 }
 
 // Rows with k one after the other: strips [begin, end).

@@ -211,12 +211,16 @@ void gated(Activation kind, const float* gate, const float* up, float* out, int6
 void gated_backward(Activation kind, const float* gate, const float* up, const float* dy,
                     float* dgate, float* dup, int64_t n) {
   with(kind, [=](auto a) {
-    for (int64_t i = 0; i < n; i += kWidth) {
-      const int64_t count = n - i < kWidth ? n - i : kWidth;
-      const Vec g = load_partial(gate + i, count), u = load_partial(up + i, count);
-      const Vec d = load_partial(dy + i, count);
-      store_partial(d * u * a.slope(g), dgate + i, count);
-      store_partial(d * a.apply(g), dup + i, count);
+    int64_t i = 0;
+    for (; i + kWidth <= n; i += kWidth) {
+      const Vec g = Vec::load(gate + i), u = Vec::load(up + i), d = Vec::load(dy + i);
+      (d * u * a.slope(g)).store(dgate + i);
+      (d * a.apply(g)).store(dup + i);
+    }
+    if (const int64_t rest = n - i; rest > 0) {
+      const Vec g = load_partial(gate + i, rest), u = load_partial(up + i, rest), d = load_partial(dy + i, rest);
+      store_partial(d * u * a.slope(g), dgate + i, rest);
+      store_partial(d * a.apply(g), dup + i, rest);
     }
   });
 }

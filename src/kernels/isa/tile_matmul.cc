@@ -28,15 +28,26 @@ inline void block(int64_t k, const float* a, int64_t a_row, int64_t a_column, co
     for (int j = 0; j < kVecs; ++j) sum[i][j].store(c + i * c_row + j * kWidth);
 }
 
-// The last columns, fewer than a vector.
+// The last columns, fewer than a vector, of kRows rows.
+template <int kRows>
+inline void edge_rows(int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
+                      int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  Vec sum[kRows];
+  for (int i = 0; i < kRows; ++i) sum[i] = accumulate ? load_partial(c + i * c_row, n) : Vec::zero();
+  for (int64_t p = 0; p < k; ++p) {
+    const Vec row = load_partial(b + p * b_row, n);
+    for (int i = 0; i < kRows; ++i) sum[i] = fma(Vec::set1(a[i * a_row + p * a_column]), row, sum[i]);
+  }
+  for (int i = 0; i < kRows; ++i) store_partial(sum[i], c + i * c_row, n);
+}
+
 inline void edge(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
                  const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
-  for (int64_t i = 0; i < m; ++i) {
-    Vec sum = accumulate ? load_partial(c + i * c_row, n) : Vec::zero();
-    for (int64_t p = 0; p < k; ++p)
-      sum = fma(Vec::set1(a[i * a_row + p * a_column]), load_partial(b + p * b_row, n), sum);
-    store_partial(sum, c + i * c_row, n);
-  }
+  int64_t i = 0;
+  for (; i + 8 <= m; i += 8)
+    edge_rows<8>(n, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
+  for (; i < m; ++i)
+    edge_rows<1>(n, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
 }
 
 template <int kVecs>

@@ -98,7 +98,8 @@ Tensor TransformerBlock::attend(const Attention& layer, const Tensor& x,
     return ops::reshape(t, {t.size(0), t.size(1), heads_, size});
   };
   const ops::AttentionOptions options{.scale = 1 / std::sqrt(static_cast<float>(size)),
-                                      .causal = false};
+                                      .causal = false,
+                                      .products = layer.query.products()};
   const Tensor y = ops::attention(split(layer.query(normed)), split(layer.key(seen)),
                                   split(layer.value(seen)), options);
   const Tensor whole = merging ? merging->unmerge(ops::reshape(y, normed.shape())) : ops::reshape(y, x.shape());
