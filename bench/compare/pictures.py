@@ -1,4 +1,4 @@
-"""The stages of a picture in Sumi, diffusers on PyTorch, and OpenVINO: the same folder, sizes and threads, in alternating runs,
+"""The stages of a picture in Sumi, diffusers on PyTorch, OpenVINO, and stable-diffusion.cpp: the same folder, sizes and threads, in alternating runs,
 each in a process of its own. Seconds are the best of --runs after one that warms up; a UNet step takes both halves of
 guidance (batch 2). "20 steps" is the sum that a picture of 20 steps takes: text encoder, 20 UNet steps, decoder.
 
@@ -6,16 +6,19 @@ Usage: python bench/compare/pictures.py FOLDER --sumi build/sumi [--size 512] [-
        ... FOLDER --growth 256,512,768,1024 --engines sumi-bf16          (one engine, several sizes)
 --write FILE puts the table between the lines <!-- comparison:begin --> and <!-- comparison:end --> (growth: ...) of FILE,
 with --marks X between comparison-X's. An engine sumi-bf16-low is `sumi bench image --low-memory`. FOLDER: bench/compare/make_pictures.py writes one.
-OpenVINO's converted models are kept beside it.
+OpenVINO's converted models are kept beside it, and for sdcpp-f16 (or another of its types, such as q8_0) a checkpoint in one file. That engine's times
+are of a single run of one step, from its own log.
 """
 
 import argparse
 import json
 import os
 import pathlib
+import re
 import resource
 import subprocess
 import sys
+import tempfile
 import time
 
 from compare import put_between_marks
@@ -117,11 +120,53 @@ def measure_openvino(o, dtype_name):
     return seconds
 
 
+def sdcpp_checkpoint(o):
+    return pathlib.Path(f"{o.folder}-sdcpp.safetensors")
+
+
+def convert_sdcpp(o):
+    """A checkpoint in the original naming, once."""
+    if sdcpp_checkpoint(o).exists():
+        return
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "tools" / "reference"))
+    import single_file
+    from safetensors.torch import load_file, save_file
+    part = lambda name, file="diffusion_pytorch_model": load_file(f"{o.folder}/{name}/{file}.safetensors")  # noqa: E731
+    text = {"text_model." + n.removeprefix("text_model."): t for n, t in part("text_encoder", "model").items()}
+    save_file(single_file.prefixed("model.diffusion_model.", single_file.ldm_unet(part("unet"), 4, 2)) |
+              single_file.prefixed("first_stage_model.", single_file.ldm_vae(part("vae"), 4)) |
+              single_file.prefixed("cond_stage_model.transformer.", text), sdcpp_checkpoint(o))
+
+
+def measure_sdcpp(o, dtype_name):
+    from stable_diffusion_cpp import StableDiffusion
+    model = StableDiffusion(model_path=str(sdcpp_checkpoint(o)), wtype=dtype_name, n_threads=o.threads, vae_decode_only=True)
+    with tempfile.TemporaryFile("w+") as log:
+        sys.stdout.flush(), sys.stderr.flush()
+        saved = os.dup(1), os.dup(2)
+        os.dup2(log.fileno(), 1), os.dup2(log.fileno(), 2)
+        try:
+            model.generate_image(prompt="a lighthouse in a storm", width=o.size, height=o.size, sample_steps=1, cfg_scale=7.5,
+                                 sample_method="euler", seed=1)
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os.dup2(saved[0], 1), os.dup2(saved[1], 2)
+        log.seek(0)
+        text = log.read()
+    seconds = {}
+    for name, words in zip(STAGES, ("get_learned_condition completed", "sampling completed", "decode_first_stage completed")):
+        found = re.search(words + r",? taking ([0-9.]+) ?(ms|s)", text)
+        if not found:
+            sys.exit(f"no line '{words}' in the log of stable-diffusion.cpp:\n{text}")
+        seconds[name] = float(found[1]) / (1000 if found[2] == "ms" else 1)
+    return seconds
+
+
 def peer(o):
     engine, _, dtype = o.peer.partition("-")
     if dtype == "convert":
-        return convert_openvino(o)
-    seconds = {"openvino": measure_openvino, "pytorch": measure_torch}[engine](o, dtype)
+        return convert_sdcpp(o) if engine == "sdcpp" else convert_openvino(o)
+    seconds = {"openvino": measure_openvino, "sdcpp": measure_sdcpp, "pytorch": measure_torch}[engine](o, dtype)
     print(json.dumps({"seconds": seconds,
                       "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 * 1.024}))
 
@@ -138,8 +183,8 @@ def measure(o, engine):
                 "megabytes": result["peak_memory_bytes"] / 1e6}
     command = [sys.executable, __file__, o.folder, "--size", str(o.size), "--runs", str(o.runs), "--threads",
                str(o.threads), "--peer"]
-    if engine.startswith("openvino"):
-        subprocess.run(command + ["openvino-convert"], check=True, stdout=subprocess.DEVNULL)
+    if engine.startswith(("openvino", "sdcpp")):
+        subprocess.run(command + [engine.partition("-")[0] + "-convert"], check=True, stdout=subprocess.DEVNULL)
     out = subprocess.run(command + [engine], capture_output=True, text=True, check=True).stdout
     return json.loads(out.strip().splitlines()[-1])
 
