@@ -10,9 +10,8 @@
 #include <fstream>
 
 #include "base/error.h"
-#include "formats/empty_source.h"
 #include "kernels/picture_tiles.h"
-#include "models/diffusion/unet.h"
+#include "models/diffusion/wide_unet.h"
 #include "tensor/autograd.h"
 
 namespace sumi::diffusion {
@@ -42,23 +41,8 @@ TEST(Int8LayersFile, IsReadAsWritten) {
   std::filesystem::remove(path);
 }
 
-// A UNet whose layers are wide enough for int8 in tiles.
-std::unique_ptr<models::UNet> wide_unet(const nn::LoadOptions& options) {
-  const nlohmann::json json = {{"in_channels", 4},
-                               {"out_channels", 4},
-                               {"block_out_channels", {64, 64}},
-                               {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},
-                               {"up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"}},
-                               {"layers_per_block", 1},
-                               {"norm_num_groups", 4},
-                               {"cross_attention_dim", 64},
-                               {"attention_head_dim", 2}};
-  return std::make_unique<models::UNet>(models::Config(json, "config.json"), formats::EmptySource(), options);
-}
-
 nn::LoadOptions in_int8() {
   nn::LoadOptions options;
-  options.initial = std::make_shared<nn::InitialWeights>(3);
   options.compute = ops::PackedWeight::Compute::bf16;
   options.int8_weights = true;
   return options;
@@ -85,7 +69,7 @@ TEST(MeasureInt8, EachLayerAlone) {
 
   nn::LoadOptions options = in_int8();
   options.int8_trial = std::make_shared<nn::Int8Trial>();
-  const auto tried = wide_unet(options);
+  const auto tried = models::wide_unet(options, 64);
   const Tensor plain = (*tried)(input);
   const std::vector<LayerError> errors = measure_int8(
       {{"", options.int8_trial.get()}}, [&](size_t) { return (*tried)(input); }, 1, {});
@@ -103,15 +87,15 @@ TEST(MeasureInt8, EachLayerAlone) {
 
   // All in int8, all but one, and none.
   nn::LoadOptions all = in_int8(), one = in_int8(), none = in_int8();
-  EXPECT_GT(change((*wide_unet(all))(input), plain), most / 10);
+  EXPECT_GT(change((*models::wide_unet(all, 64))(input), plain), most / 10);
   none.not_int8 = std::make_shared<const std::unordered_set<std::string>>(kept);
-  EXPECT_EQ(change((*wide_unet(none))(input), plain), 0);
+  EXPECT_EQ(change((*models::wide_unet(none, 64))(input), plain), 0);
   const LayerError& loudest = *std::max_element(errors.begin(), errors.end(), [](const auto& a, const auto& b) {
     return a.error < b.error;
   });
   kept.erase(loudest.name);
   one.not_int8 = std::make_shared<const std::unordered_set<std::string>>(kept);
-  EXPECT_NEAR(change((*wide_unet(one))(input), plain), loudest.error, 1e-12);
+  EXPECT_NEAR(change((*models::wide_unet(one, 64))(input), plain), loudest.error, 1e-12);
 }
 
 }  // namespace

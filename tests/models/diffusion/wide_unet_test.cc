@@ -5,26 +5,11 @@
 #include <cmath>
 
 #include "base/threads.h"
-#include "formats/empty_source.h"
-#include "models/diffusion/unet.h"
+#include "models/diffusion/wide_unet.h"
 #include "tensor/autograd.h"
 
 namespace sumi::models {
 namespace {
-
-std::unique_ptr<UNet> wide_unet(nn::LoadOptions options) {
-  const nlohmann::json json = {{"in_channels", 4},
-                               {"out_channels", 4},
-                               {"block_out_channels", {64, 128}},
-                               {"down_block_types", {"CrossAttnDownBlock2D", "DownBlock2D"}},
-                               {"up_block_types", {"UpBlock2D", "CrossAttnUpBlock2D"}},
-                               {"layers_per_block", 1},
-                               {"norm_num_groups", 4},
-                               {"cross_attention_dim", 64},
-                               {"attention_head_dim", 2}};
-  options.initial = std::make_shared<nn::InitialWeights>(3);
-  return std::make_unique<UNet>(Config(json, "config.json"), formats::EmptySource(), options);
-}
 
 // Two pictures of a size that tiles do not divide.
 UNetInput input() {
@@ -57,12 +42,12 @@ double decibels(const Tensor& a, const Tensor& exact) {
 TEST(WideUNet, EachTypeIsNearF32AndHasTheBitsOfOneThread) {
   const tensor::NoGrad no_grad;
   using Compute = ops::PackedWeight::Compute;
-  const Tensor exact = (*wide_unet(as(Compute::f32)))(input());
+  const Tensor exact = (*wide_unet(as(Compute::f32), 128))(input());
   const int threads = base::num_threads();
   const std::vector<std::pair<nn::LoadOptions, double>> kinds = {
       {as(Compute::bf16), 34}, {as(Compute::bf16, true, false), 31}, {as(Compute::bf16, true), 26}};
   for (const auto& [options, least] : kinds) {
-    const auto unet = wide_unet(options);
+    const auto unet = wide_unet(options, 128);
     const Tensor result = (*unet)(input());
     EXPECT_GT(decibels(result, exact), least) << options.int8_weights << options.int8_inputs;
     for (const int count : {1, 2, 3}) {
