@@ -48,10 +48,6 @@ int64_t output_at(const TileWeights& w, int64_t panel, int64_t lane) {
   return lane < 16 ? panel * 16 + lane : w.out / 2 + panel * 16 + lane - 16;
 }
 
-TileInput offset(TileInput x, int64_t elements) {
-  return {static_cast<const std::byte*>(x.data) + elements * (x.bf16 ? 2 : 4), x.bf16};
-}
-
 float float_of(const void* data, TileSource source, int64_t i) {
   if (source == TileSource::f32) return static_cast<const float*>(data)[i];
   const uint16_t bits = static_cast<const uint16_t*>(data)[i];

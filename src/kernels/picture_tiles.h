@@ -58,6 +58,9 @@ struct TileInput {
   const void* data = nullptr;
   bool bf16 = false;
 };
+inline TileInput offset(TileInput x, int64_t elements) {
+  return {static_cast<const std::byte*>(x.data) + elements * (x.bf16 ? 2 : 4), x.bf16};
+}
 struct TileOutput {
   void* data = nullptr;
   bool bf16 = false;

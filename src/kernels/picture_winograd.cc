@@ -19,10 +19,6 @@ constexpr int64_t kBandBytes = int64_t{256} << 10;
 
 int64_t blocks_of(int64_t count, int64_t block) { return (count + block - 1) / block; }
 
-TileInput offset(TileInput x, int64_t elements) {
-  return {static_cast<const std::byte*>(x.data) + elements * (x.bf16 ? 2 : 4), x.bf16};
-}
-
 std::byte* thread_memory(int64_t bytes) {
   thread_local base::Scratch scratch;
   return scratch.at_least(static_cast<size_t>(bytes));

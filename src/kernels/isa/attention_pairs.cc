@@ -1,17 +1,17 @@
 // Attention over pages in bf16 for levels that multiply pairs of bf16 in vectors. A score is one sum over the pairs of the
 // head's elements, a result one over the pairs of positions, each in rising order: a query alone gives the same bits as
 // among many.
+#include <type_traits>
+
 #include "kernels/isa/attention_bf16_pages.h"
-#include "kernels/isa/bf16_dot.h"
+#include "kernels/isa/dot_rows.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
 extern const CachedBf16Attention kBf16PairAttention;
 
-#if defined(SUMI_BF16)
+#if defined(SUMI_DOT_ROWS)
 namespace {
-
-#define SUMI_UNROLL _Pragma("GCC unroll 16")
 
 constexpr int kMostRows = 6;  // whose sums fill the registers, beside a page's four registers of keys
 static_assert(kPageVectors == 4);
@@ -35,56 +35,42 @@ class Call {
   void run() {
     rows_.pages(
         [&](const uint16_t* keys) {
-          each_group([&]<int kRows>(int row) { scores<kRows>(keys, row); });
+          for_row_blocks<kMostRows>(rows_.rows(), [&](auto rows, int64_t row) { scores<rows>(keys, static_cast<int>(row)); });
         },
         [&](const uint16_t* values, int64_t begin, int64_t end) {
           for (int r = 0; r < rows_.rows(); ++r) bf16_from_floats(rows_.weights(r), kAttentionPage, weights(r));
-          each_group([&]<int kRows>(int row) { add_values<kRows>(values, row, begin / 2, (end + 1) / 2); });
+          for_row_blocks<kMostRows>(rows_.rows(), [&](auto rows, int64_t row) {
+            add_values<rows>(values, static_cast<int>(row), begin / 2, (end + 1) / 2);
+          });
         });
   }
 
  private:
   uint16_t* weights(int r) const { return rounded_ + r * kAttentionPage; }
 
-  // Calls body.operator()<rows>(first row) until all rows had it. Two rows alone are slow: eight are two times four.
-  template <class Body>
-  void each_group(const Body& body) const {
-    const int end = rows_.rows();
-    int row = 0;
-    for (; end - row >= kMostRows && end - row != 8; row += kMostRows) body.template operator()<kMostRows>(row);
-    for (; end - row >= 4; row += 4) body.template operator()<4>(row);
-    switch (end - row) {
-      case 1: return body.template operator()<1>(row);
-      case 2: return body.template operator()<2>(row);
-      case 3: return body.template operator()<3>(row);
-      case 5: return body.template operator()<5>(row);
-      default: return;
-    }
-  }
-
   // Scores of kRows queries with the keys of a page: lanes are keys.
   template <int kRows>
   void scores(const uint16_t* keys, int row) const {
     const uint16_t* query = queries_ + row * keys_size_;
     Vec sum[kRows][kPageVectors];
-    SUMI_UNROLL
+    SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int v = 0; v < kPageVectors; ++v) sum[r][v] = Vec::zero();
     for (int64_t d = 0; d < used_keys_; d += 2) {
       Register key[kPageVectors];
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int v = 0; v < kPageVectors; ++v) key[v] = load_bytes(keys + d * kAttentionPage + v * 2 * Vec::kWidth);
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int r = 0; r < kRows; ++r) {
-        const Register q = splat_pair(query + r * keys_size_ + d);
-        SUMI_UNROLL
-        for (int v = 0; v < kPageVectors; ++v) sum[r][v] = dot_bf16(q, key[v], sum[r][v]);
+        const Register q = splat_group(query + r * keys_size_ + d);
+        SUMI_UNROLLED
+        for (int v = 0; v < kPageVectors; ++v) sum[r][v] = dot_bf16(sum[r][v], q, key[v]);
       }
     }
-    SUMI_UNROLL
+    SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int v = 0; v < kPageVectors; ++v) sum[r][v].store(rows_.weights(row + r) + v * Vec::kWidth);
   }
 
@@ -99,24 +85,24 @@ class Call {
   template <int kRows, int kVectors>
   void add_values_at(const uint16_t* values, int row, int64_t begin, int64_t end, int64_t d) const {
     Vec sum[kRows][kVectors];
-    SUMI_UNROLL
+    SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(rows_.out(row + r) + d + v * Vec::kWidth);
     for (int64_t pair = begin; pair < end; ++pair) {
       Register value[kVectors];
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int v = 0; v < kVectors; ++v) value[v] = load_bytes(values + (pair * values_size_ + d + v * Vec::kWidth) * 2);
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int r = 0; r < kRows; ++r) {
-        const Register w = splat_pair(weights(row + r) + 2 * pair);
-        SUMI_UNROLL
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = dot_bf16(w, value[v], sum[r][v]);
+        const Register w = splat_group(weights(row + r) + 2 * pair);
+        SUMI_UNROLLED
+        for (int v = 0; v < kVectors; ++v) sum[r][v] = dot_bf16(sum[r][v], w, value[v]);
       }
     }
-    SUMI_UNROLL
+    SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
-      SUMI_UNROLL
+      SUMI_UNROLLED
       for (int v = 0; v < kVectors; ++v) sum[r][v].store(rows_.out(row + r) + d + v * Vec::kWidth);
   }
 

@@ -18,16 +18,6 @@ constexpr int kPageTiles = kAttentionPage / Vec::kWidth;  // of keys
 constexpr int kRowsInVectors = 4;                         // as many at once
 static_assert(kAttentionRows == 2 * kTileRows && kPageTiles == 4 && kPageSteps == 2);
 
-// Pairs of bf16 as floats: the first and the second of each.
-struct Pairs {
-  Vec first, second;
-  explicit Pairs(const uint16_t* p) {
-    const Register both = load_bytes(p);
-    first = {_mm512_castsi512_ps(_mm512_slli_epi32(both, 16))};
-    second = {_mm512_castsi512_ps(bit_and(both, splat32(static_cast<int32_t>(0xffff0000))))};
-  }
-};
-
 // What a call keeps behind its rows' results.
 struct Scratch {
   uint16_t* queries;  // tiles [2][keys_size / kStep][kTileRows][kStep]
@@ -205,10 +195,10 @@ class Call {
     Vec first[kRows], second[kRows];
     for (int r = 0; r < kRows; ++r) first[r] = second[r] = Vec::zero();
     for (int i = 0; i < kStep / 2; ++i) {
-      const Pairs pair(pairs + i * stride);
+      const Vec even = even_of_pairs(pairs + i * stride), odd = odd_of_pairs(pairs + i * stride);
       for (int r = 0; r < kRows; ++r) {
-        first[r] = fma(Vec::set1(factors[r * factor_stride + 2 * i]), pair.first, first[r]);
-        second[r] = fma(Vec::set1(factors[r * factor_stride + 2 * i + 1]), pair.second, second[r]);
+        first[r] = fma(Vec::set1(factors[r * factor_stride + 2 * i]), even, first[r]);
+        second[r] = fma(Vec::set1(factors[r * factor_stride + 2 * i + 1]), odd, second[r]);
       }
     }
     for (int r = 0; r < kRows; ++r) sum[r] = sum[r] + (first[r] + second[r]);

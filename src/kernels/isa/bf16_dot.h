@@ -6,20 +6,12 @@
 #if defined(SUMI_BF16)
 namespace sumi::kernels::SUMI_ISA {
 
-inline __m512bh as_bf16(Register a) {
-  __m512bh r;
-  std::memcpy(&r, &a, sizeof r);
-  return r;
+inline Vec dot_bf16(Vec sum, Register a, Register b) {
+  __m512bh x, y;
+  std::memcpy(&x, &a, sizeof x);
+  std::memcpy(&y, &b, sizeof y);
+  return {_mm512_dpbf16_ps(sum.v, x, y)};
 }
-
-// The pair at p in every lane.
-inline Register splat_pair(const uint16_t* p) {
-  int32_t two;
-  std::memcpy(&two, p, 4);
-  return splat32(two);
-}
-
-inline Vec dot_bf16(Register a, Register b, Vec sum) { return {_mm512_dpbf16_ps(sum.v, as_bf16(a), as_bf16(b))}; }
 
 }  // namespace sumi::kernels::SUMI_ISA
 #endif

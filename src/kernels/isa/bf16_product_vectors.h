@@ -6,7 +6,7 @@
 #include <cstring>
 
 #include "kernels/bf16_product.h"
-#include "kernels/isa/simd_int.h"
+#include "kernels/isa/bf16_dot.h"
 #include "kernels/isa/tiles.h"
 
 #if defined(SUMI_BF16) && !defined(SUMI_AMX)
@@ -20,21 +20,6 @@ constexpr int64_t kHalf = kProductPiece / 2;  // elements of a piece's 16 rows o
 constexpr int64_t kWidth = Vec::kWidth;
 static_assert(kProductStrip == 2 * kWidth);
 
-inline __m512bh pairs_at(const uint16_t* p) {
-  const Register all = load_bytes(p);
-  __m512bh pairs;
-  std::memcpy(&pairs, &all, sizeof pairs);
-  return pairs;
-}
-inline __m512bh pair_everywhere(const uint16_t* p) {
-  int32_t pair;
-  std::memcpy(&pair, p, sizeof pair);
-  const Register all = splat32(pair);
-  __m512bh pairs;
-  std::memcpy(&pairs, &all, sizeof pairs);
-  return pairs;
-}
-
 // c [kRowsAtOnce, kVectors * 16] = (accumulate ? c : 0) + a b over `steps` steps: a in rows of a step, b in pairs of k.
 template <int kVectors>
 inline void add_block(const uint16_t* a, const uint16_t* b, int64_t steps, float* c, int64_t ldc, bool accumulate) {
@@ -46,14 +31,14 @@ inline void add_block(const uint16_t* a, const uint16_t* b, int64_t steps, float
   for (int64_t step = 0; step < steps; ++step, a += kProductPiece, b += kProductPiece)
 #pragma GCC unroll 4
     for (int64_t pair = 0; pair < kProductStep / 2; ++pair) {
-      __m512bh columns[kVectors];
+      Register columns[kVectors];
 #pragma GCC unroll 2
-      for (int64_t v = 0; v < kVectors; ++v) columns[v] = pairs_at(b + v * kHalf + pair * 2 * kWidth);
+      for (int64_t v = 0; v < kVectors; ++v) columns[v] = load_bytes(b + v * kHalf + pair * 2 * kWidth);
 #pragma GCC unroll 8
       for (int64_t r = 0; r < kRowsAtOnce; ++r) {
-        const __m512bh row = pair_everywhere(a + r * kProductStep + 2 * pair);
+        const Register row = splat_group(a + r * kProductStep + 2 * pair);
 #pragma GCC unroll 2
-        for (int64_t v = 0; v < kVectors; ++v) sum[r][v].v = _mm512_dpbf16_ps(sum[r][v].v, row, columns[v]);
+        for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = dot_bf16(sum[r][v], row, columns[v]);
       }
     }
 #pragma GCC unroll 8

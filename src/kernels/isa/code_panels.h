@@ -92,12 +92,6 @@ SUMI_INLINE void advance(PanelPointers& p, int64_t block) {
   if (super_step(kScale) > 0 && block % kSuperBlocks == kSuperBlocks - 1) p.supers += super_step(kScale);
 }
 
-SUMI_INLINE Register splat_activations(const int8_t* x) {
-  int32_t four;
-  std::memcpy(&four, x, 4);
-  return splat32(four);
-}
-
 // Scale and min of the weights of a block (or of one of its halves), for vector v of the panel.
 template <ScaleKind kScale>
 SUMI_INLINE void load_scales(const PanelPointers& p, int half, int v, Vec& scale, Vec& min) {

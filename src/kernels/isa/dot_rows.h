@@ -2,7 +2,7 @@
 // that multiply such groups and add them to a lane: for processors that have these and no tiles.
 #pragma once
 
-#include "kernels/isa/simd_int.h"
+#include "kernels/isa/bf16_dot.h"
 #include "kernels/isa/tiles.h"
 
 #if defined(SUMI_BF16) && !defined(SUMI_AMX)
@@ -15,24 +15,15 @@ inline constexpr int kDotRows = 12;  // 24 sums, two operands, one factor
 // Every loop over sums is unrolled, or they live in memory and not in registers.
 #define SUMI_UNROLLED _Pragma("GCC unroll 16")
 
-inline Vec dot_bf16(Vec sum, Register a, Register b) {
-  __m512bh x, y;
-  std::memcpy(&x, &a, sizeof x);
-  std::memcpy(&y, &b, sizeof y);
-  return {_mm512_dpbf16_ps(sum.v, x, y)};
-}
-
 // How a kind of number is summed: bf16 in f32, int8 in int32.
 template <bool kInt8>
 struct Dot {
   using Sum = Vec;
-  static Sum zero() { return Vec::zero(); }
   static Sum add(Sum sum, Register x, Register w) { return dot_bf16(sum, x, w); }
 };
 template <>
 struct Dot<true> {
   using Sum = Register;
-  static Sum zero() { return zero_register(); }
   static Sum add(Sum sum, Register x, Register w) {  // x: code + 128
 #if defined(SUMI_EMULATE_AVX512)
     return dot_u8_s8(sum, x, w);
@@ -44,10 +35,18 @@ struct Dot<true> {
   }
 };
 
-inline Register splat_group(const std::byte* p) {
-  int32_t group;
-  std::memcpy(&group, p, 4);
-  return splat32(group);
+// sum [kRows][2] = 0, or of int8 the two registers at `offsets`.
+template <bool kInt8, int kRows>
+inline void begin_sums(const int32_t* offsets, typename Dot<kInt8>::Sum (&sum)[kRows][2]) {
+  SUMI_UNROLLED
+  for (int r = 0; r < kRows; ++r)
+    SUMI_UNROLLED
+    for (int j = 0; j < 2; ++j) {
+      if constexpr (kInt8)
+        sum[r][j] = load_bytes(offsets + 16 * j);
+      else
+        sum[r][j] = Vec::zero();
+    }
 }
 
 // sum [kRows][2] += kRows lines, kStride bytes apart, times `groups` groups of weights: two halves, half_stride apart, of a
@@ -66,15 +65,18 @@ inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weigh
   }
 }
 
-// body(integral constant: rows of a block, first row) over all rows in blocks of nearly equal size, since a block of few
-// rows waits for its sums.
-template <class Body>
+// body(integral constant: rows of a block, first row) over all rows in blocks of nearly equal size up to kMost, since a block
+// of few rows waits for its sums.
+template <int kMost = kDotRows, class Body>
 inline void for_row_blocks(int64_t rows, const Body& body) {
+  static_assert(kMost <= 12);
   int64_t first = 0;
-  for (int64_t blocks = (rows + kDotRows - 1) / kDotRows; blocks > 0; --blocks) {
+  for (int64_t blocks = (rows + kMost - 1) / kMost; blocks > 0; --blocks) {
     const int64_t count = (rows - first + blocks - 1) / blocks;
 #define SUMI_ROWS(n) \
-  case n: body(std::integral_constant<int, n>(), first); break
+  case n:            \
+    if constexpr (n <= kMost) body(std::integral_constant<int, n>(), first); \
+    break
     switch (count) {
       SUMI_ROWS(1);
       SUMI_ROWS(2);

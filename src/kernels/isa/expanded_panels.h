@@ -77,7 +77,7 @@ SUMI_INLINE void add_part(const std::byte* const (&codes)[kPair], const Pair& pa
     for (int i = 0; i < kPair; ++i) w[i] = load_bytes(codes[i] + g * 4 * kPanel);
     SUMI_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const Register a = splat_activations(x + r * k + 4 * g);
+      const Register a = splat_group(x + r * k + 4 * g);
       SUMI_UNROLL
       for (int i = 0; i < kPair; ++i) sum[r][i] = dot_u8_s8(sum[r][i], w[i], a);
     }

@@ -34,7 +34,7 @@ SUMI_INLINE void add_groups(const PanelPointers& p, const int8_t* x, int64_t str
 #if defined(SUMI_VNNI) || !(defined(SUMI_AVX512) || defined(SUMI_AVX2))
     SUMI_UNROLL
     for (int r = 0; r < kRows; ++r) {
-      const Register a = splat_activations(x + r * stride + 4 * kGroup);
+      const Register a = splat_group(x + r * stride + 4 * kGroup);
       SUMI_UNROLL
       for (int v = 0; v < kVectors; ++v) sum[r][v] = dot_u8_s8(sum[r][v], w[v], a);
     }
@@ -48,7 +48,7 @@ SUMI_INLINE void add_groups(const PanelPointers& p, const int8_t* x, int64_t str
       }
       SUMI_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        const Register a = splat_activations(x + r * stride + 4 * kGroup);
+        const Register a = splat_group(x + r * stride + 4 * kGroup);
         SUMI_UNROLL
         for (int v = 0; v < kVectors; ++v)
           sum[r][v] = add32(sum[r][v], pairs_16(pairs_u8_s8(magnitude[v], with_sign8(a, w[v]))));
@@ -56,7 +56,7 @@ SUMI_INLINE void add_groups(const PanelPointers& p, const int8_t* x, int64_t str
     } else {
       SUMI_UNROLL
       for (int r = 0; r < kRows; ++r) {
-        const Register a = splat_activations(x + r * stride + 4 * kGroup);
+        const Register a = splat_group(x + r * stride + 4 * kGroup);
         SUMI_UNROLL
         for (int v = 0; v < kVectors; ++v) sum[r][v] = add16(sum[r][v], pairs_u8_s8(w[v], a));
       }

@@ -34,32 +34,6 @@ constexpr int panels_beside(int rows) {
   return panels > 4 ? 4 : panels < 1 ? 1 : panels;
 }
 
-// A bf16 is the upper half of a float: the even k of a pair is shifted up, the odd one masked.
-inline Vec even_of_pairs(const std::byte* p) {
-#if defined(SUMI_AVX512)
-  return {_mm512_castsi512_ps(_mm512_slli_epi32(load_bytes(p), 16))};
-#elif defined(SUMI_AVX2)
-  return {_mm256_castsi256_ps(_mm256_slli_epi32(load_bytes(p), 16))};
-#else
-  Vec r;
-  for (int i = 0; i < Vec::kWidth; ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, p + 4 * i, 2);
-    r.v[i] = base::bf16_to_float(bits);
-  }
-  return r;
-#endif
-}
-inline Vec odd_of_pairs(const std::byte* p) {
-#if defined(SUMI_AVX512)
-  return {_mm512_castsi512_ps(bit_and(load_bytes(p), splat32(static_cast<int32_t>(0xffff0000))))};
-#elif defined(SUMI_AVX2)
-  return {_mm256_castsi256_ps(bit_and(load_bytes(p), splat32(static_cast<int32_t>(0xffff0000))))};
-#else
-  return even_of_pairs(p + 2);
-#endif
-}
-
 // Step `step` of one panel, whose weights are at `w`, for kRows rows from `row` on.
 template <Product kProduct, int kRows>
 SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t row, int64_t step,
@@ -101,7 +75,7 @@ SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t ro
     const Register weight = load_bytes(w);
     SUMI_UNROLL
     for (int r = 0; r < kRows; ++r)
-      total[r][0] = dot_bf16(splat_pair(args.x_bf16 + ((row + r) * pairs + step) * 2), weight, total[r][0]);
+      total[r][0] = dot_bf16(total[r][0], splat_group(args.x_bf16 + ((row + r) * pairs + step) * 2), weight);
 #endif
   }
 }

@@ -173,17 +173,8 @@ inline Vec to_floats(Register sum) { return to_float(sum); }
 // Results of kCount rows from `first` on and a panel.
 template <bool kInt8, int kCount>
 inline void rows_of_panel(const Product& p, int64_t panel, int64_t first, const std::byte* weights) {
-  using Sum = typename Dot<kInt8>::Sum;
-  Sum sum[kCount][2];
-  SUMI_UNROLLED
-  for (int r = 0; r < kCount; ++r)
-    SUMI_UNROLLED
-    for (int j = 0; j < 2; ++j) {
-      if constexpr (kInt8)
-        sum[r][j] = load_bytes(p.weight_offsets + panel * kTileOuts + 16 * j);
-      else
-        sum[r][j] = Dot<kInt8>::zero();
-    }
+  typename Dot<kInt8>::Sum sum[kCount][2];
+  begin_sums<kInt8>(p.weight_offsets + panel * kTileOuts, sum);
   const std::byte* a = p.a + first * kLineBytes;
   for (int64_t c = 0; c < p.chunks; ++c, a += p.chunk_stride) {
     for (int r = 0; r < kCount; ++r) prefetch(a + p.chunk_stride + r * kLineBytes);

@@ -19,16 +19,6 @@ namespace {
 using Kernels = PictureWinogradKernels;
 constexpr int64_t kHalfBytes = 16 * kLineBytes;  // of a panel's weights of one chunk: 16 outputs
 
-// A line of 32 numbers of bf16: those at even places, and those at odd ones.
-struct Line {
-  Vec even, odd;
-  static Line load(const std::byte* p) {
-    const Register line = load_bytes(p);
-    return {{_mm512_castsi512_ps(_mm512_slli_epi32(line, 16))},
-            {_mm512_castsi512_ps(bit_and(line, splat32(static_cast<int32_t>(0xffff0000u))))}};
-  }
-};
-
 constexpr int64_t kDown = Kernels::kDown, kAcross = Kernels::kAcross, kRows = Kernels::kRows, kColumns = Kernels::kColumns;
 
 // A tile's lines at `from`; take(frequency, even, odd) gets what they become.
@@ -38,9 +28,9 @@ inline void transform_inputs(const std::byte* from, int64_t row_bytes, const Tak
   for (int64_t j = 0; j < kColumns; ++j) {
     Vec d[kRows], e[kRows];
     for (int64_t i = 0; i < kRows; ++i) {
-      const Line line = Line::load(from + i * row_bytes + j * kLineBytes);
-      d[i] = line.even;
-      e[i] = line.odd;
+      const std::byte* line = from + i * row_bytes + j * kLineBytes;
+      d[i] = even_of_pairs(line);
+      e[i] = odd_of_pairs(line);
     }
     Winograd<kDown>::input(d, 1, even + j, kColumns);
     Winograd<kDown>::input(e, 1, odd + j, kColumns);
@@ -164,9 +154,9 @@ void weights(const std::byte* panel, int64_t chunks, std::byte* to) {
       for (int64_t j = 0; j < 3; ++j) {
         Vec g[3], h[3];
         for (int64_t i = 0; i < 3; ++i) {
-          const Line pairs = Line::load(from + (3 * i + j) * 2 * kHalfBytes);
-          g[i] = pairs.even;
-          h[i] = pairs.odd;
+          const std::byte* pairs = from + (3 * i + j) * 2 * kHalfBytes;
+          g[i] = even_of_pairs(pairs);
+          h[i] = odd_of_pairs(pairs);
         }
         Winograd<kDown>::weights(g, 1, even + j, 3);
         Winograd<kDown>::weights(h, 1, odd + j, 3);
@@ -185,15 +175,7 @@ void weights(const std::byte* panel, int64_t chunks, std::byte* to) {
 template <bool kInt8, int kCount>
 inline void multiply(const Kernels::Tiles& a, int64_t f, int64_t first) {
   typename Dot<kInt8>::Sum sum[kCount][2];
-  SUMI_UNROLLED
-  for (int r = 0; r < kCount; ++r)
-    SUMI_UNROLLED
-    for (int j = 0; j < 2; ++j) {
-      if constexpr (kInt8)
-        sum[r][j] = load_bytes(a.offsets + f * kTileOuts + 16 * j);
-      else
-        sum[r][j] = Vec::zero();
-    }
+  begin_sums<kInt8>(a.offsets + f * kTileOuts, sum);
   const std::byte* x = a.inputs + f * Kernels::tile_slice(a.chunks) + first * kLineBytes;
   const std::byte* w = a.weights + f * Kernels::weight_slice(a.chunks);
   for (int64_t c = 0; c < a.chunks; ++c, x += Kernels::kTiles * kLineBytes, w += 2 * kHalfBytes) {

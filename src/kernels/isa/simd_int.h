@@ -198,6 +198,40 @@ inline void bf16_from_floats(const float* x, int64_t count, uint16_t* to) {
   for (; i < count; ++i) to[i] = base::float_to_bf16(x[i]);
 }
 
+// The four bytes at p in every lane.
+inline Register splat_group(const void* p) {
+  int32_t group;
+  std::memcpy(&group, p, sizeof group);
+  return splat32(group);
+}
+
+// Registers of pairs of bf16 as floats. A bf16 is the upper half of a float: the even one of a pair is shifted up, the odd one
+// masked.
+inline Vec even_of_pairs(const void* p) {
+#if defined(SUMI_AVX512)
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(load_bytes(p), 16))};
+#elif defined(SUMI_AVX2)
+  return {_mm256_castsi256_ps(_mm256_slli_epi32(load_bytes(p), 16))};
+#else
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, static_cast<const std::byte*>(p) + 4 * i, 2);
+    r.v[i] = base::bf16_to_float(bits);
+  }
+  return r;
+#endif
+}
+inline Vec odd_of_pairs(const void* p) {
+#if defined(SUMI_AVX512)
+  return {_mm512_castsi512_ps(bit_and(load_bytes(p), splat32(static_cast<int32_t>(0xffff0000))))};
+#elif defined(SUMI_AVX2)
+  return {_mm256_castsi256_ps(bit_and(load_bytes(p), splat32(static_cast<int32_t>(0xffff0000))))};
+#else
+  return even_of_pairs(static_cast<const std::byte*>(p) + 2);
+#endif
+}
+
 // Asks for a cache line that will be read soon, or later (then it waits in the second level); any address is allowed.
 inline void prefetch(const void* p) {
 #if defined(__GNUC__)
