@@ -9,6 +9,8 @@ namespace sumi::tensor {
 namespace {
 
 thread_local bool recording = true;
+// Set by an operation that would have recorded, were recording on; null: nobody asks.
+thread_local bool* would_record = nullptr;
 std::atomic<uint64_t> next_sequence{1};
 
 // What one record holds. Destroying it may destroy the record before it, and so on down to the
@@ -122,15 +124,34 @@ AutogradMeta::~AutogradMeta() {
 
 bool grad_enabled() { return recording; }
 
+namespace {
+
+// Within its life, `answer` becomes true if an operation has an input that needs a gradient.
+class AskOperations {
+ public:
+  explicit AskOperations(bool& answer) : before_(would_record) { would_record = &answer; }
+  ~AskOperations() { would_record = before_; }
+  AskOperations(const AskOperations&) = delete;
+  AskOperations& operator=(const AskOperations&) = delete;
+
+ private:
+  bool* before_;
+};
+
+}  // namespace
+
 NoGrad::NoGrad() : before_(recording) { recording = false; }
 NoGrad::~NoGrad() { recording = before_; }
 EnableGrad::EnableGrad() : before_(recording) { recording = true; }
 EnableGrad::~EnableGrad() { recording = before_; }
 
 bool needs_record(std::initializer_list<const Tensor*> inputs) {
-  if (!recording) return false;
-  for (const Tensor* input : inputs)
-    if (input->defined() && input->requires_grad()) return true;
+  if (!recording && !would_record) return false;
+  for (const Tensor* input : inputs) {
+    if (!input->defined() || !input->requires_grad()) continue;
+    if (!recording) *would_record = true;
+    return recording;
+  }
   return false;
 }
 
@@ -178,13 +199,17 @@ Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function,
                   std::vector<Tensor> inputs) {
   if (!recording) return function(inputs);
   Tensor output;
+  bool needed = false;  // by an input, or a parameter that function captured
+  for (const Tensor& input : inputs) needed = needed || (input.defined() && input.requires_grad());
   {
     const NoGrad no_grad;
+    const AskOperations ask(needed);
     output = function(inputs);
   }
+  needed = needed || output.requires_grad();
   // A function that returns one of its inputs, or a parameter, must not lose that tensor's history.
   if (output.autograd()) output = output.view(output.shape());
-  // Recorded even if no input needs a gradient: a captured parameter may.
+  if (!needed) return output;
   record(output, "checkpoint", inputs,
          [function = std::move(function), inputs](const Tensor& grad) {
            const EnableGrad enable;

@@ -202,6 +202,19 @@ TEST(Checkpoint, ParametersLearnWhenNoInputNeedsAGradient) {
   EXPECT_EQ(weight.grad().f32()[0], 3);
 }
 
+TEST(Checkpoint, RecordsNothingWhereNothingLearns) {
+  const Tensor frozen = Tensor::full({1}, 5), x = Tensor::full({1}, 3);
+  const Tensor y = checkpoint([&](const std::vector<Tensor>& in) { return mul(in[0], frozen); }, {x});
+  EXPECT_FALSE(y.requires_grad());
+  Tensor weight = leaf(5);
+  const Tensor inner = checkpoint(
+      [&](const std::vector<Tensor>& in) {
+        return checkpoint([&](const std::vector<Tensor>& again) { return mul(again[0], weight); }, {in[0]});
+      },
+      {x});
+  EXPECT_TRUE(inner.requires_grad());
+}
+
 TEST(Checkpoint, IdentityAndNesting) {
   Tensor x = leaf(3);
   const auto identity = [](const std::vector<Tensor>& in) { return in[0]; };
