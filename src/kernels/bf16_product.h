@@ -47,4 +47,8 @@ bool has_bf16_product();
 // c [a.outer, b.outer] = a b + (accumulate ? c : 0). a.k = b.k. Uses all threads, whose number does not change results.
 void bf16_product(const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate);
 
+// The same rounded to bf16, c [a.outer, b.outer]. a.k is at most kMostRoundedDepth.
+inline constexpr int64_t kMostRoundedDepth = 8192;
+void bf16_product_rounded(const ProductFactor& a, const ProductFactor& b, uint16_t* c);
+
 }  // namespace sumi::kernels

@@ -31,6 +31,8 @@ namespace {
 constexpr int64_t kRows = PictureTileKernels::kRows;
 constexpr int64_t kTaskRows = 256;  // rows of a task; with their inputs they stay in the second cache
 constexpr int64_t kTaskPanels = 16;
+// Up to so many pixels, plain weights are multiplied as they are: transforming them takes longer than is saved.
+constexpr int64_t kFewPixels = 32;
 // A convolution's input is copied in pieces of about this many bytes.
 constexpr int64_t kCopiedBytes = int64_t{24} << 20;
 
@@ -129,9 +131,9 @@ std::vector<float> largest_inputs(const PictureTileKernels& kernels, TileInput x
 
 // Panels [first, first + count) as products want them.
 const std::byte* panels_of(const TileWeights& weights, int64_t first, int64_t count, const PictureTileKernels& kernels) {
-  if (!weights.int8_weights) return weights.data.get() + first * weights.panel_bytes();
+  if (weights.laid_out()) return weights.data.get() + first * weights.panel_bytes();
   thread_local base::Scratch scratch;
-  const int64_t bytes = 2 * weights.panel_bytes();
+  const int64_t bytes = weights.buffer_bytes();
   std::byte* wide = scratch.at_least(static_cast<size_t>(count * bytes));
   for (int64_t i = 0; i < count; ++i) bf16_panel(weights, first + i, wide + i * bytes, kernels);
   return wide;
@@ -154,7 +156,7 @@ void multiply(const PictureTileKernels& kernels, PictureTileKernels::Product p, 
   const int64_t wanted = 6 * int64_t{base::num_threads()};
   const int64_t cuts = std::clamp<int64_t>(
       std::max((wanted + row_tasks - 1) / row_tasks, (panels + kTaskPanels - 1) / kTaskPanels), 1, panels);
-  const int64_t step = (panels + cuts - 1) / cuts, panel_tasks = (panels + step - 1) / step;
+  const int64_t step = weights.plain.data ? 1 : (panels + cuts - 1) / cuts, panel_tasks = (panels + step - 1) / step;
   // Neighbouring tasks share weights where these are large, and rows elsewhere.
   const bool weights_first = panels * weights.panel_bytes() > (int64_t{1} << 20);
   base::parallel_tasks(row_tasks * panel_tasks, [&](int64_t task) {
@@ -213,7 +215,7 @@ TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int6
   const int64_t depth = TileWeights::depth(int8);
   if (out % kTileOuts != 0 || in % depth != 0 || out == 0 || in == 0)
     fail("tiles: {} outputs and {} inputs, expected multiples of {} and {}", out, in, kTileOuts, depth);
-  TileWeights packed{out, in, taps, gated, int8, numbers == TileNumbers::int8_weights, nullptr, {}, {}, {}};
+  TileWeights packed{out, in, taps, gated, int8, numbers == TileNumbers::int8_weights, nullptr};
   packed.data = base::allocate(packed.bytes());
   if (numbers != TileNumbers::bf16) {
     pack_codes(weights, source, packed);
@@ -237,7 +239,20 @@ TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int6
   return packed;
 }
 
+TileWeights plain_tiles(const void* weights, bool bf16, int64_t out, int64_t in, int64_t taps, bool turned) {
+  constexpr int64_t kDepth = TileWeights::depth(false);
+  if (out % kDepth != 0 || in % kDepth != 0 || out == 0 || in == 0 || (taps != 1 && taps != 9))
+    fail("tiles: {} outputs, {} inputs and {} taps, expected multiples of {}, and 1 or 9", out, in, taps, kDepth);
+  TileWeights w{.out = turned ? in : out, .in = turned ? out : in, .taps = taps, .data = nullptr};
+  w.plain = {weights, bf16, in, turned};
+  return w;
+}
+
 const std::byte* bf16_panel(const TileWeights& weights, int64_t panel, std::byte* buffer, const PictureTileKernels& kernels) {
+  if (weights.plain.data) {
+    kernels.panel({weights.plain, weights.taps, panel, 0, weights.in / weights.depth(), buffer});
+    return buffer;
+  }
   const std::byte* from = weights.data.get() + panel * weights.panel_bytes();
   if (!weights.int8_weights) return from;
   kernels.widen(from, weights.scales.data() + panel * kTileOuts, weights.in * weights.taps, buffer);
@@ -306,7 +321,7 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
 void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int64_t height, int64_t width, bool doubled,
                       const TileWeights& weights, const TileEpilogue& epilogue, TileOutput y,
                       const PictureTileKernels& kernels) {
-  if (kernels.winograd)
+  if (kernels.winograd && (!weights.plain.data || batch * height * width > kFewPixels))
     return winograd_convolution(x, affine, batch, height, width, doubled, weights, epilogue, y, kernels);
   const int64_t in = weights.in, pitch = width + 1, chunks = in / weights.depth();
   const int64_t row_bytes = pitch * chunks * kLineBytes;

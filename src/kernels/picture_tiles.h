@@ -23,6 +23,15 @@ struct PictureTileKernels;
 struct PictureWinogradKernels;
 const PictureTileKernels& picture_tile_kernels();  // for base::active_isa()
 
+// Plain weights [out, in, taps] of f32 or bf16 that products read panel by panel as they are needed. Turned: of the gradient
+// by the picture, whose outputs are `in` and whose taps go backwards.
+struct PlainTileWeights {
+  const void* data = nullptr;
+  bool bf16 = false;
+  int64_t in = 0;
+  bool turned = false;
+};
+
 // Weights [out, in, taps] in the order [out / 32][in / 32][taps][2][16 pairs of inputs][16 outputs][2]; int8 in fours:
 // [out / 32][in / 64][taps][2][16][16 outputs][4]. int8 weights beside bf16 inputs lie as bf16 ones, and are widened panel by
 // panel before they are multiplied.
@@ -34,14 +43,17 @@ struct TileWeights {
   bool int8 = false;          // of inputs, too
   bool int8_weights = false;  // of weights alone
   std::shared_ptr<std::byte> data;
-  std::vector<float> scales;     // of both kinds of int8: [out], in the panels' order
-  std::vector<int32_t> offsets;  // int8: -128 times the sum of an output's codes
-  std::vector<float> winograd;   // int8 of 9 taps for picture_winograd.h: [panels][frequencies][32]; else empty
+  PlainTileWeights plain = {};   // where the numbers are if `data` has none
+  std::vector<float> scales = {};     // of both kinds of int8: [out], in the panels' order
+  std::vector<int32_t> offsets = {};  // int8: -128 times the sum of an output's codes
+  std::vector<float> winograd = {};   // int8 of 9 taps for picture_winograd.h: [panels][frequencies][32]; else empty
 
   static constexpr int64_t depth(bool int8) { return int8 ? 64 : 32; }
   int64_t depth() const { return depth(int8); }  // inputs in a line
   int64_t panels() const { return out / kTileOuts; }
   int64_t panel_bytes() const { return in / depth() * taps * kTileOuts * kLineBytes / (int8_weights ? 2 : 1); }
+  bool laid_out() const { return !int8_weights && !plain.data; }  // panels need no buffer
+  int64_t buffer_bytes() const { return laid_out() ? 0 : in * taps * kLineBytes; }
   size_t bytes() const { return static_cast<size_t>(panels() * panel_bytes()); }
   int64_t results() const { return gated ? out / 2 : out; }
 };
@@ -52,6 +64,9 @@ enum class TileNumbers { bf16, int8, int8_weights };
 TileWeights pack_tiles(const void* weights, TileSource source, int64_t out, int64_t in, int64_t taps, bool gated,
                        TileNumbers numbers = TileNumbers::bf16,
                        const PictureTileKernels& kernels = picture_tile_kernels());
+
+// The weights [out, in, taps] as they are, of a convolution or (turned) of its gradient by the picture. They must outlive it.
+TileWeights plain_tiles(const void* weights, bool bf16, int64_t out, int64_t in, int64_t taps, bool turned);
 
 // Numbers of f32 or bf16.
 struct TileInput {
@@ -79,7 +94,7 @@ struct TileAffine {
   bool silu = false;
 };
 
-// Panel `panel` of weights of bf16 or int8_weights: its memory, or `buffer` (in * taps * 64 bytes) with what was widened.
+// Panel `panel` of weights of bf16, int8_weights or plain ones: its memory, or `buffer` (buffer_bytes) with what was laid out.
 const std::byte* bf16_panel(const TileWeights& weights, int64_t panel, std::byte* buffer, const PictureTileKernels& kernels);
 
 // y [batch, rows, results] = x [batch, rows, in] times the weights' transpose (taps = 1).
@@ -136,6 +151,12 @@ struct PictureTileKernels {
     float inverse = 0;  // int8: codes are inputs times this, rounded
   };
 
+  struct PlainPanel {  // chunks of 32 inputs of a panel, one after the other
+    PlainTileWeights weights;
+    int64_t taps, panel, first_chunk, chunks;
+    std::byte* to;
+  };
+
   void (*product)(const Product& args);
   void (*lines)(const Lines& args);
   // int8 lines, each pixel with a scale of its own: its largest input over 127. buffer: [channels].
@@ -145,6 +166,7 @@ struct PictureTileKernels {
   // A panel of int8_weights as one of bf16: `lines` of 32 codes, the two halves of a chunk and tap one after the other;
   // scales [32].
   void (*widen)(const std::byte* codes, const float* scales, int64_t lines, std::byte* to);
+  void (*panel)(const PlainPanel& args);
   uint8_t zero_code;  // of int8 inputs in lines: 0, or 128, and all codes by as much higher
   const PictureWinogradKernels* winograd;  // of 3x3 convolutions; null where lines are multiplied for each tap
 };

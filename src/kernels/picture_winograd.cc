@@ -157,7 +157,15 @@ struct PanelMemory {
   }
   void fill(const TileWeights& w, int64_t panel, const PictureTileKernels& kernels) {
     const int64_t chunks = w.in / w.depth();
-    if (!w.int8) return kernels.winograd->weights(bf16_panel(w, panel, wide, kernels), chunks, weights);
+    const int64_t slice = Kernels::weight_slice(chunks);
+    if (w.plain.data) {  // a chunk at a time stays in the first cache
+      for (int64_t c = 0; c < chunks; ++c) {
+        kernels.panel({w.plain, w.taps, panel, c, 1, wide});
+        kernels.winograd->weights(wide, 1, slice, weights + c * kTileOuts * kLineBytes);
+      }
+      return;
+    }
+    if (!w.int8) return kernels.winograd->weights(bf16_panel(w, panel, wide, kernels), chunks, slice, weights);
     const std::byte* from = w.data.get() + panel * w.panel_bytes();
     kernels.winograd->code_weights({from, chunks, w.scales.data() + panel * kTileOuts,
                                     w.winograd.data() + panel * kNumbers, weights, scales, offsets});
@@ -174,7 +182,7 @@ void multiply(const Picture& p, int64_t first, int64_t count, const Transformed&
   const int64_t step = blocks_of(blocks, groups);
   base::parallel_tasks(panels * blocks_of(blocks, step), [&](int64_t task) {
     const int64_t panel = task % panels, begin = task / panels * step, end = std::min(blocks, begin + step);
-    PanelMemory memory(chunks, weights.int8_weights ? 2 * weights.panel_bytes() : 0);
+    PanelMemory memory(chunks, weights.buffer_bytes());
     memory.fill(weights, panel, kernels);
     const int64_t at = panel * kTileOuts * (y.bf16 ? 2 : 4);
     TileEpilogue own = epilogue;

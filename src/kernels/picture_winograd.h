@@ -65,8 +65,8 @@ struct PictureWinogradKernels {
   };
 
   void (*inputs)(const Inputs& args);
-  // A panel of TileWeights of 9 taps in bf16.
-  void (*weights)(const std::byte* panel, int64_t chunks, std::byte* to);
+  // Chunks of a panel of TileWeights of 9 taps in bf16; frequencies are `slice` bytes apart.
+  void (*weights)(const std::byte* panel, int64_t chunks, int64_t slice, std::byte* to);
   void (*code_inputs)(const CodeInputs& args);
   // Of codes, before their scale: the largest magnitude of each frequency and output, to [kFrequencies][32].
   void (*code_largest)(const std::byte* panel, int64_t chunks, float* to);

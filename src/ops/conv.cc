@@ -2,10 +2,12 @@
 
 #include <cstring>
 
+#include "kernels/conv_weight_gradient.h"
 #include "ops/activation.h"
 #include "ops/bf16.h"
 #include "ops/common.h"
 #include "ops/picture.h"
+#include "ops/products.h"
 #include "ops/work.h"
 
 namespace sumi::ops {
@@ -143,6 +145,45 @@ Tensor conv2d_in_tiles(const Problem& p, const Tensor& x, const PackedConv& weig
   return out;
 }
 
+// Whether kernels/picture_tiles.h convolves plain weights in bf16: its vectors read them as they are, where oneDNN first lays
+// them out anew for each call, which often takes longer than the convolution.
+bool by_plain_tiles(const Problem& p, Products products) {
+  const int64_t kernel = p.kernel_height, pad = kernel / 2, depth = kernels::TileWeights::depth(false);
+  return products == Products::bf16 && kernels::picture_tile_kernels().winograd && (kernel == 1 || kernel == 3) &&
+         p.kernel_width == kernel && p.stride == 1 && p.pad_top == pad && p.pad_bottom == pad && p.pad_left == pad &&
+         p.pad_right == pad && p.in_channels % depth == 0 && p.out_channels % depth == 0;
+}
+
+// The convolution of x, or with `turned` its gradient by the picture, of which x is the result's gradient.
+void convolve_plain(const Problem& p, const Tensor& x, const Tensor& given, bool turned, const float* bias, float* y) {
+  const Tensor weight = given.dtype() == DType::f16 ? narrow(given) : given;
+  const kernels::TileWeights tiles = kernels::plain_tiles(weight.bytes(), is_bf16(weight), p.out_channels, p.in_channels,
+                                                          p.kernel_height * p.kernel_width, turned);
+  const kernels::TileInput from{x.bytes(), is_bf16(x)};
+  if (tiles.taps == 1)
+    kernels::tile_product(from, {}, 1, p.batch * p.height * p.width, tiles, {.bias = bias}, {y});
+  else
+    kernels::tile_convolution(from, {}, p.batch, p.height, p.width, false, tiles, {.bias = bias}, {y});
+}
+
+// The gradient by the weight of by_plain_tiles(), x and dy in bf16; undefined where oneDNN is to compute it.
+Tensor weight_gradient(const Problem& p, const Tensor& x, const Tensor& dy, const Tensor& weight) {
+  const DType dtype = tensor::kept_gradient_type(weight);
+  if (p.kernel_height == 1) {
+    Tensor dw = Tensor::empty(weight.shape(), dtype);
+    multiply({.transpose_a = true, .m = p.out_channels, .n = p.in_channels, .k = p.batch * p.height * p.width},
+             Products::bf16, dy, x, dw);
+    return dw;
+  }
+  const kernels::ConvWeightGradient problem{x.data<uint16_t>(), dy.data<uint16_t>(), p.batch, p.height, p.width,
+                                            p.in_channels, p.out_channels};
+  if (!kernels::has_conv_weight_gradient(problem)) return {};
+  Tensor dw = Tensor::empty(weight.shape(), dtype);
+  const bool bf16 = dtype == DType::bf16;
+  kernels::conv_weight_gradient(problem, bf16 ? nullptr : dw.f32(), bf16 ? dw.data<uint16_t>() : nullptr);
+  return dw;
+}
+
 kernels::LaneType lane_type(ConvStorage storage) {
   switch (storage) {
     case ConvStorage::f32: return kernels::LaneType::f32;
@@ -205,20 +246,26 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   const Tensor kept = !recording || !weight.requires_grad() ? Tensor()
                       : multiplies_narrow                   ? narrow(x)
                                                             : x;
-  if (out.numel() > 0)
+  const bool plain_tiles = out.numel() > 0 && by_plain_tiles(p, products);
+  if (plain_tiles)
+    convolve_plain(p, kept.defined() ? kept : x, weight, false, bias.defined() ? bias.f32() : nullptr, out.f32());
+  else if (out.numel() > 0)
     onednn::convolve(p, type, operand(kept.defined() ? kept : x).bytes(), operand(weight).bytes(),
                      bias.defined() ? bias.f32() : nullptr, out.f32());
   if (recording)
     record(out, "conv2d", {x, weight, bias},
            [kept, weight, as, operand, type, shape = x.shape(), needs_x = x.requires_grad(),
-            needs_bias = bias.defined() && bias.requires_grad(), p](const Tensor& g) -> std::vector<Tensor> {
+            needs_bias = bias.defined() && bias.requires_grad(), plain_tiles, p](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
-             const Tensor dy = operand(g);
-             if (needs_x) {
-               dx = Tensor::empty(shape);
+             const Tensor dy = needs_x && !kept.defined() && plain_tiles ? g : operand(g);
+             if (needs_x) dx = Tensor::empty(shape);
+             if (needs_x && plain_tiles) {
+               convolve_plain(p, dy, weight, true, nullptr, dx.f32());
+             } else if (needs_x) {
                onednn::convolve_backward_data(p, type, dy.bytes(), operand(weight).bytes(), dx.f32());
              }
-             if (kept.defined()) {
+             if (kept.defined() && plain_tiles) dw = weight_gradient(p, kept, dy, weight);
+             if (kept.defined() && !dw.defined()) {
                dw = Tensor::empty(weight.shape());
                const onednn::ConvType safe = onednn::weights_gradient_type(p, type);
                const DType dtype = safe == onednn::ConvType::bf16 ? DType::bf16 : DType::f32;

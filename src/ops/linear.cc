@@ -48,6 +48,16 @@ void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor&
     kernels::onednn::matmul(s, left.f32(), right.f32(), c);
 }
 
+void multiply(const Matmul& s, Products products, const Tensor& a, const Tensor& b, Tensor& c) {
+  if (c.dtype() == DType::f32) return multiply(s, products, a, b, c.f32());
+  if (by_bf16_product(s, products, a, b) && s.k <= kernels::kMostRoundedDepth)
+    return kernels::bf16_product_rounded(factor(a, s.transpose_a, s.m, s.k), factor(b, !s.transpose_b, s.n, s.k),
+                                         c.data<uint16_t>());
+  Tensor wide = Tensor::empty(c.shape());
+  multiply(s, products, a, b, wide.f32());
+  c = narrow(wide);
+}
+
 Tensor sum_of_leaf(const Tensor& weight) {
   const auto& meta = weight.autograd();
   const bool is_sum = meta && meta->sequence == 0 && meta->grad.defined() && meta->grad.dtype() == DType::f32;
@@ -94,10 +104,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Product
                multiply({.m = rows, .n = k, .k = n}, products, g, weight, dx.f32());
              }
              if (kept.defined()) {
-               Tensor sum = sum_of_leaf(weight);
-               if (!sum.defined()) sum = dw = Tensor::empty({n, k});
-               multiply({.transpose_a = true, .m = n, .n = k, .k = rows, .beta = dw.defined() ? 0.0f : 1.0f},
-                        products, g, kept, sum.f32());
+               kernels::onednn::Matmul shape{.transpose_a = true, .m = n, .n = k, .k = rows};
+               if (Tensor sum = sum_of_leaf(weight); sum.defined()) {
+                 shape.beta = 1;
+                 multiply(shape, products, g, kept, sum.f32());
+               } else {
+                 dw = Tensor::empty({n, k}, tensor::kept_gradient_type(weight));
+                 multiply(shape, products, g, kept, dw);
+               }
              }
              if (needs_bias) {
                db = Tensor::zeros({n});

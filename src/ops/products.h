@@ -10,6 +10,9 @@ namespace sumi::ops {
 // rounded to it.
 void multiply(const kernels::onednn::Matmul& shape, Products products, const Tensor& a, const Tensor& b, float* c);
 
+// The same without beta, to c: f32 or bf16.
+void multiply(const kernels::onednn::Matmul& shape, Products products, const Tensor& a, const Tensor& b, Tensor& c);
+
 // The gradient that a leaf has so far, to which more can be added in place; else undefined.
 Tensor sum_of_leaf(const Tensor& weight);
 

@@ -60,11 +60,12 @@ void accumulate(Tensor& sum, Tensor grad) {
 
 void accumulate_leaf(AutogradMeta& leaf, Tensor grad) {
   if (!leaf.grad.defined()) {
-    const bool as_it_is = leaf.grad_dtype == DType::f32 && grad.sole_owner();
+    const bool as_it_is = leaf.grad_dtype == grad.dtype() && grad.sole_owner();
     leaf.grad = as_it_is ? std::move(grad) : grad.to(leaf.grad_dtype);
     return;
   }
   if (leaf.grad.dtype() != DType::f32) leaf.grad = leaf.grad.to(DType::f32);
+  if (grad.dtype() != DType::f32) grad = grad.to(DType::f32);
   add_in_place(leaf.grad, grad);  // in place, as in PyTorch: handles of grad() see the sum
 }
 
@@ -101,7 +102,8 @@ void run_backward(const Tensor& output, Tensor grad_output, uint64_t first_seque
     for (size_t i = 0; i < grads.size(); ++i) {
       const auto& [source, shape] = history.inputs[i];
       if (!grads[i].defined() || !source) continue;
-      if (grads[i].shape() != shape || grads[i].dtype() != DType::f32)
+      const bool as_kept = source->sequence == 0 && grads[i].dtype() == source->grad_dtype;
+      if (grads[i].shape() != shape || (grads[i].dtype() != DType::f32 && !as_kept))
         fail("backward of {}: gradient {} {} for input {} of shape {}", meta->op,
              dtype_name(grads[i].dtype()), shape_string(grads[i].shape()), i, shape_string(shape));
       if (source->sequence == 0) {
@@ -193,6 +195,11 @@ void keep_gradient_as(Tensor& leaf, DType dtype) {
     fail("keep_gradient_as: the tensor is no leaf with a gradient");
   if (!is_float(dtype)) fail("keep_gradient_as: {} is no type of gradients", dtype_name(dtype));
   leaf.autograd()->grad_dtype = dtype;
+}
+
+DType kept_gradient_type(const Tensor& x) {
+  const auto& meta = x.autograd();
+  return meta && meta->sequence == 0 && !meta->grad.defined() ? meta->grad_dtype : DType::f32;
 }
 
 Tensor checkpoint(std::function<Tensor(const std::vector<Tensor>&)> function,

@@ -83,6 +83,9 @@ void backward(const Tensor& output, const Tensor& grad_output);
 // added on, the sum is f32. `leaf` must require a gradient.
 void keep_gradient_as(Tensor& leaf, DType dtype);
 
+// The type in which a gradient that arrives for `x` now is kept: a backward may return it so, or f32.
+DType kept_gradient_type(const Tensor& x);
+
 // Gradient checkpointing: runs function(inputs) without recording; its backward runs it again with
 // recording on. function must be deterministic. Parameters (leaves) that function captures also
 // receive gradients; a captured tensor that has a history is an Error: pass it as an input.

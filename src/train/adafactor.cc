@@ -24,8 +24,9 @@ class Adafactor : public UpdateRule {
     return {{"exp_avg_sq_row", Tensor::zeros(rows)}, {"exp_avg_sq_col", Tensor::zeros(columns)}};
   }
 
-  void update(Tensor& parameter, const Tensor& gradient, ParameterState& state,
+  void update(Tensor& parameter, const Gradient& given, ParameterState& state,
               double learning_rate, double weight_decay, int64_t step) const override {
+    const Tensor gradient = given.whole();
     const auto keep = static_cast<float>(1 - std::pow(static_cast<double>(step), kDecayRate));
     Tensor change = Tensor::empty(parameter.shape());
     if (parameter.dim() < 2)

@@ -23,13 +23,6 @@ std::unique_ptr<UpdateRule> make_rule(const OptimizerOptions& options) {
   return make_sgd(options);
 }
 
-void scale(Tensor& x, float factor) {
-  float* values = x.f32();
-  base::parallel_for(x.numel(), 32768, [&](int64_t begin, int64_t end) {
-    kernels::elementwise_kernels().scale(values + begin, factor, values + begin, end - begin);
-  });
-}
-
 }  // namespace
 
 void check_optimizer_options(const OptimizerOptions& options) {
@@ -43,6 +36,24 @@ void check_optimizer_options(const OptimizerOptions& options) {
     return;
   }
   fail("optimizer: expected adamw, adamw_8bit, adafactor, lion or sgd, found {}", options.name);
+}
+
+const float* Gradient::read(int64_t begin, int64_t count, float* buffer) const {
+  const bool wide = stored_.dtype() == DType::f32;
+  if (wide && factor_ == 1) return stored_.f32() + begin;
+  const kernels::ElementwiseKernels& elementwise = kernels::elementwise_kernels();
+  if (!wide) elementwise.widen(stored_.data<uint16_t>() + begin, buffer, count);
+  elementwise.scale(wide ? stored_.f32() + begin : buffer, factor_, buffer, count);
+  return buffer;
+}
+
+Tensor Gradient::whole() const {
+  if (stored_.dtype() == DType::f32 && factor_ == 1) return stored_;
+  Tensor all = Tensor::empty(stored_.shape());
+  float* to = all.f32();
+  base::parallel_for(all.numel(), 32768,
+                     [&](int64_t begin, int64_t end) { read(begin, end - begin, to + begin); });
+  return all;
 }
 
 Optimizer::Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& options)
@@ -61,10 +72,9 @@ void Optimizer::step(double learning_rate, double factor) {
     Tensor gradient = parameter.value.grad();
     if (!gradient.defined()) continue;
     parameter.value.set_grad({});
-    if (gradient.dtype() != DType::f32) gradient = gradient.to(DType::f32);
-    if (factor != 1) scale(gradient, static_cast<float>(factor));
-    rule_->update(parameter.value, gradient, states_[i], learning_rate,
-                  parameter.decays ? weight_decay_ : 0, steps_);
+    if (gradient.dtype() != DType::bf16) gradient = gradient.to(DType::f32);
+    rule_->update(parameter.value, Gradient(std::move(gradient), static_cast<float>(factor)), states_[i],
+                  learning_rate, parameter.decays ? weight_decay_ : 0, steps_);
   }
 }
 

@@ -31,13 +31,28 @@ void check_optimizer_options(const OptimizerOptions& options);
 // What an optimiser remembers of one parameter, e.g. {"exp_avg", tensor}.
 using ParameterState = std::vector<std::pair<const char*, Tensor>>;
 
+// A gradient as it waited for its use, f32 or bf16, times a factor.
+class Gradient {
+ public:
+  Gradient(Tensor stored, float factor) : stored_(std::move(stored)), factor_(factor) {}
+
+  // Elements [begin, begin + count): where they lie, or in `buffer`.
+  const float* read(int64_t begin, int64_t count, float* buffer) const;
+  // All in f32.
+  Tensor whole() const;
+
+ private:
+  Tensor stored_;
+  float factor_;
+};
+
 // One parameter's step.
 class UpdateRule {
  public:
   virtual ~UpdateRule() = default;
   virtual ParameterState initial_state(const Tensor& parameter) const = 0;
   // `step` counts from 1. weight_decay is 0 for parameters that do not decay.
-  virtual void update(Tensor& parameter, const Tensor& gradient, ParameterState& state,
+  virtual void update(Tensor& parameter, const Gradient& gradient, ParameterState& state,
                       double learning_rate, double weight_decay, int64_t step) const = 0;
 };
 std::unique_ptr<UpdateRule> make_adamw(const OptimizerOptions& options);

@@ -1,5 +1,6 @@
 #include "train/parameter.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/threads.h"
@@ -11,16 +12,25 @@ namespace {
 
 constexpr int64_t kPiece = 65536;  // elements whose squares are summed together, in a fixed order
 
+// Part by part, so that those of bf16 are widened in the first cache.
+float sum_of_squares(const Tensor& x, int64_t begin, int64_t end) {
+  constexpr int64_t kPart = 4096;
+  float wide[kPart], sum = 0;
+  for (int64_t i = begin; i < end; i += kPart) {
+    const int64_t count = std::min(kPart, end - i);
+    if (x.dtype() == DType::bf16) kernels::elementwise_kernels().widen(x.data<uint16_t>() + i, wide, count);
+    const float* part = x.dtype() == DType::bf16 ? wide : x.f32() + i;
+    sum += kernels::elementwise_kernels().dot(part, part, count);
+  }
+  return sum;
+}
+
 double sum_of_squares(const Tensor& x) {
   const int64_t pieces = (x.numel() + kPiece - 1) / kPiece;
   std::vector<float> sums(static_cast<size_t>(pieces));
-  const float* values = x.f32();
   base::parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const float* piece = values + i * kPiece;
-      sums[static_cast<size_t>(i)] = kernels::elementwise_kernels().dot(
-          piece, piece, std::min(kPiece, x.numel() - i * kPiece));
-    }
+    for (int64_t i = begin; i < end; ++i)
+      sums[static_cast<size_t>(i)] = sum_of_squares(x, i * kPiece, std::min(x.numel(), (i + 1) * kPiece));
   });
   double total = 0;
   for (const float sum : sums) total += sum;
@@ -39,7 +49,7 @@ double gradient_norm(const std::vector<Parameter>& parameters) {
   double total = 0;
   for (const Parameter& parameter : parameters) {
     const Tensor grad = parameter.value.grad();
-    if (grad.defined()) total += sum_of_squares(grad.dtype() == DType::f32 ? grad : grad.to(DType::f32));
+    if (grad.defined()) total += sum_of_squares(grad.dtype() == DType::bf16 ? grad : grad.to(DType::f32));
   }
   return std::sqrt(total);
 }

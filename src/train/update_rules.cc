@@ -1,4 +1,5 @@
 // AdamW, Lion and SGD with float32 states.
+#include <algorithm>
 #include <cmath>
 
 #include "base/threads.h"
@@ -19,7 +20,7 @@ class AdamW : public UpdateRule {
             {"exp_avg_sq", Tensor::zeros(parameter.shape())}};
   }
 
-  void update(Tensor& parameter, const Tensor& gradient, ParameterState& state,
+  void update(Tensor& parameter, const Gradient& gradient, ParameterState& state,
               double learning_rate, double weight_decay, int64_t step) const override {
     const double t = static_cast<double>(step);
     kernels::AdamWStep adamw;
@@ -29,10 +30,14 @@ class AdamW : public UpdateRule {
     adamw.step_size = static_cast<float>(learning_rate / (1 - std::pow(options_.beta1, t)));
     adamw.inverse_root = static_cast<float>(1 / std::sqrt(1 - std::pow(options_.beta2, t)));
     adamw.eps = static_cast<float>(options_.eps);
-    const float* g = gradient.f32();
     float *p = parameter.f32(), *m = state[0].second.f32(), *v = state[1].second.f32();
     base::parallel_for(parameter.numel(), kGrain, [&](int64_t begin, int64_t end) {
-      kernels::adamw_kernel()(adamw, g + begin, p + begin, m + begin, v + begin, end - begin);
+      constexpr int64_t kPiece = 1024;  // whose gradient stays in the first cache
+      float buffer[kPiece];
+      for (int64_t i = begin; i < end; i += kPiece) {
+        const int64_t count = std::min(kPiece, end - i);
+        kernels::adamw_kernel()(adamw, gradient.read(i, count, buffer), p + i, m + i, v + i, count);
+      }
     });
   }
 
@@ -49,13 +54,14 @@ class Lion : public UpdateRule {
     return {{"exp_avg", Tensor::zeros(parameter.shape())}};
   }
 
-  void update(Tensor& parameter, const Tensor& gradient, ParameterState& state,
+  void update(Tensor& parameter, const Gradient& gradient, ParameterState& state,
               double learning_rate, double weight_decay, int64_t) const override {
     const auto keep = static_cast<float>(1 - learning_rate * weight_decay);
     const auto lr = static_cast<float>(learning_rate);
     const auto beta1 = static_cast<float>(options_.beta1);
     const auto beta2 = static_cast<float>(options_.beta2);
-    const float* g = gradient.f32();
+    const Tensor whole = gradient.whole();
+    const float* g = whole.f32();
     float *p = parameter.f32(), *m = state[0].second.f32();
     base::parallel_for(parameter.numel(), kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {
@@ -81,11 +87,12 @@ class Sgd : public UpdateRule {
     return {{"momentum_buffer", Tensor::zeros(parameter.shape())}};
   }
 
-  void update(Tensor& parameter, const Tensor& gradient, ParameterState& state,
+  void update(Tensor& parameter, const Gradient& gradient, ParameterState& state,
               double learning_rate, double weight_decay, int64_t) const override {
     const auto lr = static_cast<float>(learning_rate), decay = static_cast<float>(weight_decay);
     const auto momentum = static_cast<float>(options_.momentum);
-    const float* g = gradient.f32();
+    const Tensor whole = gradient.whole();
+    const float* g = whole.f32();
     float *p = parameter.f32(), *m = state.empty() ? nullptr : state[0].second.f32();
     base::parallel_for(parameter.numel(), kGrain, [&](int64_t begin, int64_t end) {
       for (int64_t i = begin; i < end; ++i) {

@@ -89,12 +89,34 @@ double expected(const Case& c, const std::vector<float>& x, const std::vector<fl
   return sum;
 }
 
-void run(const Case& c, const PictureTileKernels& kernels) {
+// How weights are given: laid out, or plain, of a convolution or of a gradient by the picture.
+enum class Given { laid_out, plain_f32, plain_bf16, turned_f32, turned_bf16 };
+
+// Weights [out, in, taps] of whose convolution the gradient by the picture has the weights w.
+std::vector<float> turned(const std::vector<float>& w, int64_t out, int64_t in, int64_t taps) {
+  std::vector<float> v(w.size());
+  for (int64_t o = 0; o < out; ++o)
+    for (int64_t i = 0; i < in; ++i)
+      for (int64_t t = 0; t < taps; ++t)
+        v[static_cast<size_t>((i * out + o) * taps + taps - 1 - t)] = w[static_cast<size_t>((o * in + i) * taps + t)];
+  return v;
+}
+
+void run(const Case& c, const PictureTileKernels& kernels, Given given = Given::laid_out) {
   const int64_t shrink = c.doubled ? 4 : 1, pixels = c.batch * c.height * c.width;
   const std::vector<float> x = random_values(pixels / shrink * c.in, 1);
   const std::vector<float> w = random_values(c.out * c.in * c.kernel * c.kernel, 2, 0.2f), bias = random_values(c.out, 3);
   const std::vector<float> scale = random_values(c.batch * c.in, 4), shift = random_values(c.batch * c.in, 5);
-  const TileWeights weights = pack_tiles(w.data(), TileSource::f32, c.out, c.in, c.kernel * c.kernel, c.gated, c.numbers(), kernels);
+  const int64_t taps = c.kernel * c.kernel;
+  const bool is_turned = given == Given::turned_f32 || given == Given::turned_bf16;
+  const bool narrow_weights = given == Given::plain_bf16 || given == Given::turned_bf16;
+  const std::vector<float> plain = is_turned ? turned(w, c.out, c.in, taps) : w;
+  const std::vector<uint16_t> narrow_plain = bf16(plain);
+  const TileWeights weights =
+      given == Given::laid_out
+          ? pack_tiles(w.data(), TileSource::f32, c.out, c.in, taps, c.gated, c.numbers(), kernels)
+          : plain_tiles(narrow_weights ? static_cast<const void*>(narrow_plain.data()) : plain.data(), narrow_weights,
+                        is_turned ? c.in : c.out, is_turned ? c.out : c.in, taps, is_turned);
   const int64_t results = weights.results();
   const std::vector<float> before = random_values(pixels * results, 6);
   std::vector<float> wide = before;
@@ -145,6 +167,14 @@ void run(const Case& c, const PictureTileKernels& kernels) {
 TEST(PictureTiles, ProductsAndConvolutionsAreThePlainFormulas) {
   for (const PictureTileKernels* kernels : copies(picture_tile_kernels_for, avx512_amx_emulated::kPictureTiles, avx512_bf16_emulated::kPictureTiles))
     for (const Case& c : kCases) run(c, *kernels);
+}
+
+TEST(PictureTiles, PlainWeightsAreReadAsLaidOutOnesInEitherDirection) {
+  for (const PictureTileKernels* kernels : copies(picture_tile_kernels_for, avx512_amx_emulated::kPictureTiles, avx512_bf16_emulated::kPictureTiles))
+    for (const Case& c : kCases)
+      if (!c.gated && !c.int8 && !c.int8_weights)
+        for (const Given given : {Given::plain_f32, Given::plain_bf16, Given::turned_f32, Given::turned_bf16})
+          run(c, *kernels, given);
 }
 
 TEST(PictureTiles, PicturesThatAreCopiedInBandsGiveTheSame) {

@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "expected.h"
+#include "kernels/eight_bit.h"
 #include "kernels/optimizer.h"
-#include "train/eight_bit.h"
 #include "train/ema.h"
 
 namespace sumi::train {
@@ -129,7 +129,7 @@ TEST(AdamW8Bit, FollowsAdamW) {
 
 TEST(EightBit, ValuesAreThoseOfThePaperAndRoundingIsToTheNearest) {
   for (const bool is_signed : {true, false}) {
-    const auto& values = eight_bit_values(is_signed);
+    const auto& values = kernels::eight_bit_values(is_signed);
     EXPECT_TRUE(std::is_sorted(values.begin(), values.end()));
     EXPECT_EQ(std::adjacent_find(values.begin(), values.end()), values.end());
     EXPECT_EQ(values[255], 1.0f);
@@ -139,12 +139,41 @@ TEST(EightBit, ValuesAreThoseOfThePaperAndRoundingIsToTheNearest) {
     for (int i = 0; i <= 4000; ++i) {
       const float x = (is_signed ? -1.0f : 0.0f) + static_cast<float>(i) / (is_signed ? 2000 : 4000);
       for (const float v : {x, x * 1e-3f, x * 1e-6f}) {
-        const float found = values[nearest_eight_bit(v, is_signed)];
+        const float found = values[kernels::nearest_eight_bit(v, is_signed)];
         for (const float other : values)
           ASSERT_LE(std::fabs(found - v), std::fabs(other - v) + 2e-7f * std::fabs(v)) << v;
       }
     }
   }
+}
+
+TEST(EightBit, EveryCopyRoundsABlockToTheNearestAndReadsItBack) {
+  for (const base::Isa isa : base::runnable_isas())
+    for (const bool is_signed : {true, false})
+      for (const int64_t count : {256, 37})
+        for (const float scale : {1.0f, 3e-5f}) {
+          const auto& values = kernels::eight_bit_values(is_signed);
+          for (int step = 0; step < 200; ++step) {
+            std::vector<float> x(static_cast<size_t>(count)), back(x.size());
+            std::vector<uint8_t> codes(x.size());
+            for (size_t i = 0; i < x.size(); ++i) {  // all decades; the first is the largest
+              const double place = static_cast<double>(i) * 7.5 / static_cast<double>(count) + step * 1e-4;
+              const auto magnitude = scale * static_cast<float>(std::pow(10.0, -place));
+              x[i] = is_signed && (i + static_cast<size_t>(step)) % 2 ? -magnitude : magnitude;
+            }
+            x.back() = 0;
+            const kernels::EightBitKernels& eight_bit = kernels::eight_bit_kernels_for(isa);
+            const float found = eight_bit.write(x.data(), is_signed, count, codes.data());
+            ASSERT_EQ(found, std::fabs(x[0]));
+            eight_bit.read(codes.data(), found, is_signed, count, back.data());
+            for (size_t i = 0; i < x.size(); ++i) {
+              const float v = x[i] * (1 / found), nearest = values[kernels::nearest_eight_bit(v, is_signed)];
+              ASSERT_EQ(back[i], values[codes[i]] * found);
+              ASSERT_LE(std::fabs(values[codes[i]] - v), std::fabs(nearest - v) + 1e-6f * std::fabs(v)) << v;
+            }
+            EXPECT_EQ(back.back(), 0.0f);
+          }
+        }
 }
 
 TEST(AdamWKernel, EveryCopyGivesAnElementTheSameBitsWhereverItLies) {

@@ -4,8 +4,8 @@
 #include <algorithm>
 
 #include "kernels/isa/bf16_product_tiles.h"
+#include "kernels/isa/bf16_pairs.h"
 #include "kernels/isa/bf16_product_vectors.h"
-#include "kernels/isa/simd_int.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
@@ -20,63 +20,6 @@ const Bf16ProductKernels kBf16Product = {nullptr, nullptr};
 namespace {
 
 constexpr int64_t kTile = kProductPiece / 2;  // elements
-
-// 16 numbers of each of two rows, side by side: pairs of k, as products want them.
-inline void interleave(const uint16_t* even, const uint16_t* odd, uint32_t* pairs) {
-#if defined(SUMI_EMULATE_AVX512)
-  for (int i = 0; i < 16; ++i) pairs[i] = even[i] | static_cast<uint32_t>(odd[i]) << 16;
-#else
-  const auto wide = [](const uint16_t* p) {
-    return _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-  };
-  _mm512_storeu_si512(pairs, _mm512_or_si512(wide(even), _mm512_slli_epi32(wide(odd), 16)));
-#endif
-}
-
-inline void interleave(const float* even, const float* odd, uint32_t* pairs) {
-#if defined(SUMI_EMULATE_AVX512)
-  uint16_t narrow[2][16];
-  bf16_from_floats(even, 16, narrow[0]);
-  bf16_from_floats(odd, 16, narrow[1]);
-  interleave(narrow[0], narrow[1], pairs);
-#else
-  const auto wide = [](const float* p) {
-    return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_loadu_ps(p))));
-  };
-  _mm512_storeu_si512(pairs, _mm512_or_si512(wide(even), _mm512_slli_epi32(wide(odd), 16)));
-#endif
-}
-
-// A tile with rows and columns of 4 bytes exchanged.
-inline void transpose(const uint32_t* from, uint32_t* to) {
-#if defined(SUMI_EMULATE_AVX512)
-  for (int i = 0; i < 16; ++i)
-    for (int j = 0; j < 16; ++j) to[16 * j + i] = from[16 * i + j];
-#else
-  __m512i a[16], b[16];
-  for (int i = 0; i < 16; ++i) a[i] = _mm512_loadu_si512(from + 16 * i);
-  for (int i = 0; i < 16; i += 2) {
-    b[i] = _mm512_unpacklo_epi32(a[i], a[i + 1]);
-    b[i + 1] = _mm512_unpackhi_epi32(a[i], a[i + 1]);
-  }
-  for (int i = 0; i < 16; i += 4) {  // a[i + j]: column j of each quarter of rows i .. i + 3
-    a[i] = _mm512_unpacklo_epi64(b[i], b[i + 2]);
-    a[i + 1] = _mm512_unpackhi_epi64(b[i], b[i + 2]);
-    a[i + 2] = _mm512_unpacklo_epi64(b[i + 1], b[i + 3]);
-    a[i + 3] = _mm512_unpackhi_epi64(b[i + 1], b[i + 3]);
-  }
-  for (int i = 0; i < 4; ++i) {
-    const __m512i low = _mm512_shuffle_i32x4(a[i], a[4 + i], 0x88);
-    const __m512i low2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0x88);
-    const __m512i high = _mm512_shuffle_i32x4(a[i], a[4 + i], 0xdd);
-    const __m512i high2 = _mm512_shuffle_i32x4(a[8 + i], a[12 + i], 0xdd);
-    _mm512_storeu_si512(to + 16 * i, _mm512_shuffle_i32x4(low, low2, 0x88));
-    _mm512_storeu_si512(to + 16 * (4 + i), _mm512_shuffle_i32x4(high, high2, 0x88));
-    _mm512_storeu_si512(to + 16 * (8 + i), _mm512_shuffle_i32x4(low, low2, 0xdd));
-    _mm512_storeu_si512(to + 16 * (12 + i), _mm512_shuffle_i32x4(high, high2, 0xdd));
-  }
-#endif
-}
 
 inline void narrow(const float* x, int64_t count, uint16_t* to) { bf16_from_floats(x, count, to); }
 inline void narrow(const uint16_t* x, int64_t count, uint16_t* to) {
@@ -98,7 +41,7 @@ void pack_rows(const ProductFactor& f, const Number* x, bool as_b, int64_t begin
         const int64_t at = step * kProductStep, width = std::min(kProductStep, f.k - at);
         if (count < 16 || width < kProductStep) std::memset(tile, 0, 2 * kTile);
         for (int64_t r = 0; r < count; ++r) narrow(x + (first + r) * f.stride + at, width, tile + r * kProductStep);
-        if (as_b) transpose(reinterpret_cast<const uint32_t*>(rows), reinterpret_cast<uint32_t*>(to));
+        if (as_b) transpose(reinterpret_cast<const uint32_t*>(rows), 16, reinterpret_cast<uint32_t*>(to));
       }
     }
 }
@@ -125,7 +68,7 @@ void pack_columns(const ProductFactor& f, const Number* x, bool as_b, int64_t be
         for (int64_t i = 0; i < 2 && p + i < depth; ++i) std::copy_n(from + (p + i) * f.stride, count, edge[i]);
         interleave(edge[0], edge[1], tile + 8 * p);
       }
-      if (!as_b) transpose(pairs, reinterpret_cast<uint32_t*>(to));
+      if (!as_b) transpose(pairs, 16, reinterpret_cast<uint32_t*>(to));
       if (first + 16 >= f.outer && first % kProductStrip == 0) std::memset(to + kTile, 0, 2 * kTile);
     }
 }

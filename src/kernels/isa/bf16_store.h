@@ -38,6 +38,11 @@ inline Vec rounded_to_bf16(Vec x) {
 }
 #endif
 
+// count: a multiple of 16.
+inline void store_bf16(const float* x, int64_t count, uint16_t* to) {
+  for (int64_t i = 0; i < count; i += 16) store_bf16(Vec::load(x + i), to + i);
+}
+
 // Two rows of 16 as pairs: first[0], second[0], first[1] ...
 inline void store_pairs(Vec first, Vec second, void* to) {
 #if defined(SUMI_EMULATE_AVX512)

@@ -13,6 +13,7 @@
 #include "kernels/isa/bf16_store.h"
 #include "kernels/isa/gelu.h"
 #include "kernels/isa/picture_store.h"
+#include "kernels/isa/plain_panels.h"
 #include "kernels/isa/simd_int.h"
 #endif
 
@@ -327,7 +328,8 @@ constexpr const PictureWinogradKernels* kWinograd = &kPictureWinograd;
 
 }  // namespace
 
-const PictureTileKernels kPictureTiles = {product, lines, quantize, bounds, widen, kZeroCode, kWinograd};
+const PictureTileKernels kPictureTiles = {product,   lines,     quantize, bounds, widen,
+                                          plain_panels::panel, kZeroCode, kWinograd};
 #else
 const PictureTileKernels kPictureTiles = {};
 #endif

@@ -145,8 +145,7 @@ void code_weights(const Kernels::CodeWeights& a) {
   }
 }
 
-void weights(const std::byte* panel, int64_t chunks, std::byte* to) {
-  const int64_t slice = Kernels::weight_slice(chunks);
+void weights(const std::byte* panel, int64_t chunks, int64_t slice, std::byte* to) {
   for (int64_t c = 0; c < chunks; ++c)
     for (int64_t line = 0; line < kTileOuts; ++line) {
       const std::byte* from = panel + c * 9 * 2 * kHalfBytes + line * kLineBytes;

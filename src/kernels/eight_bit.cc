@@ -1,4 +1,4 @@
-#include "train/eight_bit.h"
+#include "kernels/eight_bit.h"
 
 #include <algorithm>
 #include <bit>
@@ -6,16 +6,20 @@
 #include <vector>
 
 #include "base/error.h"
+#include "kernels/isa_copies.h"
 
-namespace sumi::train {
+namespace sumi::kernels {
+
+SUMI_ISA_COPIES(EightBitKernels, kEightBit)
+
 namespace {
 
 // The numbers of exponent i of 0 ... 6 lie in [10^(i - 6) / 10, 10^(i - 6)]: the middles of as many
 // equal pieces as the bits left allow.
 std::array<float, 256> make_values(bool is_signed) {
   std::vector<float> values = {0, 1};
-  for (int i = 0; i < 7; ++i) {
-    const int pieces = is_signed ? 1 << i : 2 << i;
+  for (int i = 0; i < kEightBitDecades; ++i) {
+    const int pieces = eight_bit_pieces(i, is_signed);
     const double scale = std::pow(10.0, i - 6), width = 0.9 / pieces;
     for (int j = 0; j < pieces; ++j) {
       const auto value = static_cast<float>(scale * (0.1 + (j + 0.5) * width));
@@ -67,37 +71,17 @@ const Finder& finder(bool is_signed) {
   return is_signed ? with_sign : without;
 }
 
-// In lanes that do not wait for each other.
-float largest_magnitude(const float* values, int64_t count) {
-  constexpr int64_t kLanes = 16;
-  float most[kLanes] = {};
-  int64_t i = 0;
-  for (; i + kLanes <= count; i += kLanes)
-    for (int64_t lane = 0; lane < kLanes; ++lane) {
-      const float magnitude = std::fabs(values[i + lane]);
-      most[lane] = magnitude > most[lane] ? magnitude : most[lane];
-    }
-  for (; i < count; ++i) most[0] = std::max(most[0], std::fabs(values[i]));
-  return *std::max_element(most, most + kLanes);
-}
-
 }  // namespace
 
 const std::array<float, 256>& eight_bit_values(bool is_signed) { return finder(is_signed).values; }
 
 uint8_t nearest_eight_bit(float value, bool is_signed) { return finder(is_signed).find(value); }
 
-void read_block(const uint8_t* codes, float scale, bool is_signed, int64_t count, float* out) {
-  const std::array<float, 256>& values = eight_bit_values(is_signed);
-  for (int64_t i = 0; i < count; ++i) out[i] = values[codes[i]] * scale;
+const EightBitKernels& eight_bit_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kEightBit, isa); }
+
+const EightBitKernels& eight_bit_kernels() {
+  static const EightBitKernels& kernels = eight_bit_kernels_for(base::active_isa());
+  return kernels;
 }
 
-float write_block(const float* values, bool is_signed, int64_t count, uint8_t* codes) {
-  const float scale = largest_magnitude(values, count);
-  const float inverse = scale > 0 ? 1 / scale : 0;
-  const Finder& find = finder(is_signed);
-  for (int64_t i = 0; i < count; ++i) codes[i] = find.find(values[i] * inverse);
-  return scale;
-}
-
-}  // namespace sumi::train
+}  // namespace sumi::kernels
