@@ -118,6 +118,18 @@ std::string cpu_model_name() {
   return "unknown";
 }
 
+bool follows_streams() {
+#if defined(__x86_64__)
+  static const bool amd = [] {
+    unsigned a, b, c, d;
+    return __get_cpuid(0, &a, &b, &c, &d) && b == signature_AMD_ebx && c == signature_AMD_ecx && d == signature_AMD_edx;
+  }();
+  return amd;
+#else
+  return false;
+#endif
+}
+
 long last_level_cache_bytes() {
 #ifdef _SC_LEVEL3_CACHE_SIZE
   const long bytes = sysconf(_SC_LEVEL3_CACHE_SIZE);

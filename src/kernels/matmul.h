@@ -40,7 +40,7 @@ struct MatmulArgs {
   float* y = nullptr;
   int64_t ldy = 0;             // floats between rows of y
   const float* bias = nullptr; // [n] or null
-  int64_t ahead = 0;           // this thread will go on to that panel: weights up to it may be asked for early
+  int64_t ahead = 0;           // this thread will go on to that panel: weights up to it are asked for early; 0: none are
 };
 
 struct MatmulKernels {

@@ -14,32 +14,12 @@ namespace {
 
 size_t round_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
 
-size_t scale_bytes_per_block(ScaleKind kind) {
-  switch (kind) {
-    case ScaleKind::none: return 0;
-    case ScaleKind::half: return 2 * kPanel;
-    case ScaleKind::half_min: return 4 * kPanel;
-    case ScaleKind::k32_min:
-    case ScaleKind::k16: return 2 * kPanel;
-    case ScaleKind::k16_min: return 4 * kPanel;
-  }
-  return 0;
+const std::byte* panel_at(const PackedMatrix& matrix, int64_t panel) {
+  return matrix.data + static_cast<size_t>(panel) * matrix.panel_bytes;
 }
 
-size_t super_bytes_per_superblock(ScaleKind kind) {
-  switch (kind) {
-    case ScaleKind::k32_min:
-    case ScaleKind::k16_min: return 4 * kPanel;
-    case ScaleKind::k16: return 2 * kPanel;
-    default: return 0;
-  }
-}
-
-size_t code_bytes_per_block(CodeKind code) { return (code == CodeKind::u8 ? 32 : 16) * kPanel; }
-
-size_t high_bytes_per_block(CodeKind code) {
-  if (code == CodeKind::u5) return 4 * kPanel;
-  return code == CodeKind::u6 ? 8 * kPanel : 0;
+const std::byte* block_at(const PackedMatrix& matrix, int64_t panel, int64_t block) {
+  return panel_at(matrix, panel) + block_offset(matrix.code, matrix.scale, block);
 }
 
 void finish_layout(PackedMatrix& matrix) {
@@ -49,12 +29,10 @@ void finish_layout(PackedMatrix& matrix) {
     matrix.panel_bytes = round_up(rows * kPanel * (matrix.code == CodeKind::f32 ? 4 : 2), 64);
     return;
   }
-  const size_t blocks = k / kBlock, superblocks = (k + kSuperBlock - 1) / kSuperBlock;
-  matrix.high_offset = blocks * code_bytes_per_block(matrix.code);
-  matrix.scale_offset = matrix.high_offset + blocks * high_bytes_per_block(matrix.code);
-  matrix.super_offset = matrix.scale_offset + blocks * scale_bytes_per_block(matrix.scale);
-  matrix.panel_bytes =
-      round_up(matrix.super_offset + superblocks * super_bytes_per_superblock(matrix.scale), 64);
+  // Where a block behind the last would lie, less the super-scales there would be before it: they come with 8 blocks.
+  const int64_t blocks = matrix.k / kBlock;
+  const int64_t end = block_offset(matrix.code, matrix.scale, blocks) - super_bytes(matrix.scale);
+  matrix.panel_bytes = round_up(static_cast<size_t>(end), 64);
 }
 
 void dequantize_source_row(SourceKind kind, const std::byte* row, int64_t k, float* out) {
@@ -131,15 +109,11 @@ void store_codes(const uint8_t (&codes)[kPanel][kBlock], CodeKind kind, std::byt
   }
 }
 
-void store_scales(const UnpackedBlock (&blocks)[kPanel], ScaleKind kind, int64_t block, std::byte* scales,
-                  std::byte* supers) {
+// `super`: null but for the first block under it.
+void store_scales(const UnpackedBlock (&blocks)[kPanel], ScaleKind kind, std::byte* scale, std::byte* super) {
   const auto put16 = [](std::byte* base, int64_t index, uint16_t value) {
     std::memcpy(base + 2 * index, &value, 2);
   };
-  std::byte* scale = scales + static_cast<size_t>(block) * scale_bytes_per_block(kind);
-  const bool first = block % (kSuperBlock / kBlock) == 0;
-  std::byte* super = supers + static_cast<size_t>(block / (kSuperBlock / kBlock)) *
-                                  super_bytes_per_superblock(kind);
   for (int n = 0; n < kPanel; ++n) {
     const UnpackedBlock& b = blocks[n];
     switch (kind) {
@@ -164,7 +138,7 @@ void store_scales(const UnpackedBlock (&blocks)[kPanel], ScaleKind kind, int64_t
         }
         break;
     }
-    if (first && super_bytes_per_superblock(kind) > 0) {
+    if (super) {
       put16(super, n, b.scale);
       if (kind != ScaleKind::k16) put16(super, kPanel + n, b.min);
     }
@@ -184,10 +158,12 @@ void pack_code_panel(const PackedMatrix& layout, SourceKind kind, const std::byt
       const std::byte* row = source + static_cast<size_t>(panel * kPanel + n) * row_bytes;
       unpack_block(kind, row, block, codes[n], blocks[n]);
     }
-    const size_t b = static_cast<size_t>(block);
-    store_codes(codes, layout.code, out + b * code_bytes_per_block(layout.code),
-                out + layout.high_offset + b * high_bytes_per_block(layout.code));
-    store_scales(blocks, layout.scale, block, out + layout.scale_offset, out + layout.super_offset);
+    std::byte* to = out + block_offset(layout.code, layout.scale, block);
+    std::byte* high = to + code_bytes(layout.code);
+    store_codes(codes, layout.code, to, high);
+    const bool first = super_bytes(layout.scale) > 0 && block % (kSuperBlock / kBlock) == 0;
+    store_scales(blocks, layout.scale, high + high_bytes(layout.code),
+                 first ? out + super_offset(layout.code, layout.scale, block) : nullptr);
   }
 }
 
@@ -245,29 +221,23 @@ void pack_panels(const PackedMatrix& layout, SourceKind kind, const std::byte* s
 }
 
 int packed_code_at(const PackedMatrix& matrix, int64_t row, int64_t column) {
-  const std::byte* panel = matrix.data + static_cast<size_t>(row / kPanel) * matrix.panel_bytes;
-  const int64_t n = row % kPanel, block = column / kBlock, g = column % kBlock / 4, i = column % 4;
-  const auto byte_at = [&](size_t offset) { return std::to_integer<int>(panel[offset]); };
-  const size_t codes = static_cast<size_t>(block) * code_bytes_per_block(matrix.code);
-  if (matrix.code == CodeKind::u8) return byte_at(codes + static_cast<size_t>((g * kPanel + n) * 4 + i));
-  const int both = byte_at(codes + static_cast<size_t>((g / 2 * kPanel + n) * 4 + i));
+  const std::byte* codes = block_at(matrix, row / kPanel, column / kBlock);
+  const std::byte* high = codes + code_bytes(matrix.code);
+  const int64_t n = row % kPanel, g = column % kBlock / 4, i = column % 4;
+  const auto value = [](std::byte byte) { return std::to_integer<int>(byte); };
+  if (matrix.code == CodeKind::u8) return value(codes[(g * kPanel + n) * 4 + i]);
+  const int both = value(codes[(g / 2 * kPanel + n) * 4 + i]);
   int code = g % 2 ? both >> 4 : both & 15;
-  const size_t high = matrix.high_offset + static_cast<size_t>(block) * high_bytes_per_block(matrix.code);
-  if (matrix.code == CodeKind::u5)
-    code |= ((byte_at(high + static_cast<size_t>(n * 4 + i)) >> g) & 1) << 4;
-  if (matrix.code == CodeKind::u6)
-    code |= ((byte_at(high + static_cast<size_t>((g / 4 * kPanel + n) * 4 + i)) >> (2 * (g % 4))) & 3) << 4;
+  if (matrix.code == CodeKind::u5) code |= ((value(high[n * 4 + i]) >> g) & 1) << 4;
+  if (matrix.code == CodeKind::u6) code |= ((value(high[(g / 4 * kPanel + n) * 4 + i]) >> (2 * (g % 4))) & 3) << 4;
   return code;
 }
 
 PackedScale packed_scale_at(const PackedMatrix& matrix, int64_t row, int64_t column) {
-  const std::byte* panel = matrix.data + static_cast<size_t>(row / kPanel) * matrix.panel_bytes;
   const int64_t n = row % kPanel, block = column / kBlock, half = column % kBlock / 16;
   const std::byte* scale =
-      panel + matrix.scale_offset + static_cast<size_t>(block) * scale_bytes_per_block(matrix.scale);
-  const std::byte* super = panel + matrix.super_offset +
-                           static_cast<size_t>(column / kSuperBlock) *
-                               super_bytes_per_superblock(matrix.scale);
+      block_at(matrix, row / kPanel, block) + code_bytes(matrix.code) + high_bytes(matrix.code);
+  const std::byte* super = panel_at(matrix, row / kPanel) + super_offset(matrix.code, matrix.scale, block);
   const auto half_at = [](const std::byte* base, int64_t index) {
     uint16_t bits;
     std::memcpy(&bits, base + 2 * index, 2);
@@ -292,7 +262,7 @@ PackedScale packed_scale_at(const PackedMatrix& matrix, int64_t row, int64_t col
 }
 
 float packed_weight_at(const PackedMatrix& matrix, int64_t row, int64_t column) {
-  const std::byte* panel = matrix.data + static_cast<size_t>(row / kPanel) * matrix.panel_bytes;
+  const std::byte* panel = panel_at(matrix, row / kPanel);
   const int64_t n = row % kPanel;
   if (!matrix.quantized()) {
     const bool pairs = matrix.code == CodeKind::bf16;
@@ -352,13 +322,11 @@ void unpack_codes(const PackedMatrix& matrix, const std::byte* codes, const std:
 }  // namespace
 
 void unpack_panel(const PackedMatrix& matrix, int64_t panel, float* out) {
-  const std::byte* base = matrix.data + static_cast<size_t>(panel) * matrix.panel_bytes;
-  if (!matrix.quantized()) return unpack_float_panel(matrix, base, out);
+  if (!matrix.quantized()) return unpack_float_panel(matrix, panel_at(matrix, panel), out);
   uint8_t codes[kPanel][kBlock];
   for (int64_t block = 0; block < matrix.k / kBlock; ++block) {
-    const auto b = static_cast<size_t>(block);
-    unpack_codes(matrix, base + b * code_bytes_per_block(matrix.code),
-                 base + matrix.high_offset + b * high_bytes_per_block(matrix.code), codes);
+    const std::byte* from = block_at(matrix, panel, block);
+    unpack_codes(matrix, from, from + code_bytes(matrix.code), codes);
     for (int64_t n = 0; n < kPanel; ++n)
       for (int64_t half = 0; half < 2; ++half) {
         const int64_t column = block * kBlock + half * 16;

@@ -5,14 +5,16 @@
 // interleaved, so that one vector register covers kPanel outputs and each lane reduces one output over K in
 // rising order. That order is the same for one row of activations and for many, on any number of threads.
 //
-// Whole-number codes (all unsigned; a weight is scale * (code - zero_point) + min). Per panel:
-//   codes   blocks of 32 k, each 8 groups of 4 k; a group is [kPanel][4] bytes.
-//           8 bits: 512 bytes a block. 4 bits: 256; byte (p, n, i) holds group 2p in its low half and group
+// Whole-number codes (all unsigned; a weight is scale * (code - zero_point) + min). A panel is read from front to back,
+// one block of 32 k after the other, and each block holds all that belongs to it:
+//   codes   8 groups of 4 k; a group is [kPanel][4] bytes.
+//           8 bits: 512 bytes. 4 bits: 256; byte (p, n, i) holds group 2p in its low half and group
 //           2p + 1 in its high half. 5 and 6 bits: the low 4 bits so, the others in `high`.
-//   high    5 bits: 64 bytes a block; bit g of byte (n, i) belongs to group g.
-//           6 bits: 128 bytes a block; bits 2j, 2j+1 of byte (h, n, i) belong to group 4h + j.
+//   high    5 bits: 64 bytes; bit g of byte (n, i) belongs to group g.
+//           6 bits: 128 bytes; bits 2j, 2j+1 of byte (h, n, i) belong to group 4h + j.
 //   scales  by ScaleKind, below.
-//   supers  f16 scales of 256 k, for the K types.
+// The K types have `supers`, f16 scales of 256 k, before each 8 blocks. (One stream, because processors look ahead in
+// memory along a stream: with the scales behind all codes a Zen 4 read a panel at two thirds of the rate.)
 // Floats: f32 and f16 panels are [K][kPanel]; bf16 panels are [ceil(K/2)][kPanel][2].
 #pragma once
 
@@ -36,6 +38,32 @@ enum class ScaleKind : uint8_t {
   k16_min,   // per block u8[2 halves][2][kPanel]; supers f16[2][kPanel] Q2_K
 };
 
+// Bytes of the parts of a block, and of the super-scales before each 8.
+constexpr int code_bytes(CodeKind code) { return (code == CodeKind::u8 ? 32 : 16) * kPanel; }
+constexpr int high_bytes(CodeKind code) {
+  return code == CodeKind::u5 ? 4 * kPanel : code == CodeKind::u6 ? 8 * kPanel : 0;
+}
+constexpr int scale_bytes(ScaleKind scale) {
+  if (scale == ScaleKind::none) return 0;
+  return (scale == ScaleKind::half_min || scale == ScaleKind::k16_min ? 4 : 2) * kPanel;
+}
+constexpr int super_bytes(ScaleKind scale) {
+  if (scale == ScaleKind::k16) return 2 * kPanel;
+  return scale == ScaleKind::k16_min || scale == ScaleKind::k32_min ? 4 * kPanel : 0;
+}
+constexpr int block_bytes(CodeKind code, ScaleKind scale) {
+  return code_bytes(code) + high_bytes(code) + scale_bytes(scale);
+}
+
+// Where block `block` of a panel begins, and the super-scales it lies under.
+constexpr int64_t block_offset(CodeKind code, ScaleKind scale, int64_t block) {
+  return block * block_bytes(code, scale) + (block / (kSuperBlock / kBlock) + 1) * super_bytes(scale);
+}
+constexpr int64_t super_offset(CodeKind code, ScaleKind scale, int64_t block) {
+  constexpr int64_t kSuperBlocks = kSuperBlock / kBlock;
+  return block / kSuperBlocks * (kSuperBlocks * block_bytes(code, scale) + super_bytes(scale));
+}
+
 struct PackedMatrix {
   int64_t n = 0, k = 0;
   CodeKind code = CodeKind::f32;
@@ -43,9 +71,8 @@ struct PackedMatrix {
   int zero_point = 0;
   // f16 and bf16: activations are multiplied as they are, in f32, never rounded to the weights' type.
   bool exact = false;
-  size_t panel_bytes = 0;                                       // a multiple of 64
-  size_t high_offset = 0, scale_offset = 0, super_offset = 0;   // within a panel
-  const std::byte* data = nullptr;                              // aligned to 64
+  size_t panel_bytes = 0;           // a multiple of 64
+  const std::byte* data = nullptr;  // aligned to 64
 
   int64_t panels() const { return (n + kPanel - 1) / kPanel; }
   size_t bytes() const { return panel_bytes * static_cast<size_t>(panels()); }

@@ -1,6 +1,7 @@
 // Products with packed weights: the frozen half of ops/linear.h.
 #include <cstring>
 
+#include "base/cpu.h"
 #include "base/threads.h"
 #include "kernels/matmul.h"
 #include "kernels/onednn.h"
@@ -268,7 +269,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
       if (from < to) {
         part.weight = matrix;
         part.offsets = offsets[i];
-        part.ahead = std::min(matrix.panels(), range_end - first_panel);
+        if (!base::follows_streams()) part.ahead = std::min(matrix.panels(), range_end - first_panel);
         part.y = y.f32() + first_row;
         part.bias = bias.defined() ? bias.f32() + first_row : nullptr;
         kernels::matmul_kernels().matmul(part, from, to);

@@ -45,7 +45,7 @@ void expand(const PackedMatrix& w, int64_t panel, int64_t begin, int64_t end, Pa
     codes += 32 * kPanel;
     for (int part = 0; part < kParts; ++part) {
       Vec scale, min;
-      load_scales<kScale>(p, part, 0, scale, min);
+      load_scales<kCode, kScale>(p, part, 0, scale, min);
       scale.store(scales);
       scales += kPanel;
       if constexpr (has_min(kScale)) min.store(mins);
@@ -102,10 +102,16 @@ SUMI_INLINE void add_part(const std::byte* const (&codes)[kPair], const Pair& pa
   }
 }
 
+// The codes of a pair's panels, and the bytes from one block to the next.
+struct PairCodes {
+  const std::byte* at[kPair];
+  int64_t step;
+};
+
 // Blocks [begin, end) of K for kRows rows; what earlier blocks gave is in y.
 template <int kRows, int kParts, bool kOffset, bool kMin>
-void tile(const Pair& pair, const std::byte* const (&first)[kPair], const MatmulArgs& args, int64_t panel, int64_t row,
-          int64_t begin, int64_t end) {
+void tile(const Pair& pair, const PairCodes& first, const MatmulArgs& args, int64_t panel, int64_t row, int64_t begin,
+          int64_t end) {
   Vec total[kRows][kPair];
   SUMI_UNROLL
   for (int r = 0; r < kRows; ++r)
@@ -114,13 +120,13 @@ void tile(const Pair& pair, const std::byte* const (&first)[kPair], const Matmul
       total[r][i] = Vec::zero();
       if (begin > 0) load_panel_row(args, panel + i, row + r, &total[r][i]);
     }
-  const std::byte* codes[kPair] = {first[0], first[1]};
+  const std::byte* codes[kPair] = {first.at[0], first.at[1]};
   for (int64_t block = begin; block < end; ++block) {
     add_part<kRows, kParts, 0, kOffset, kMin>(codes, pair, args, row, block, block - begin, total);
     if constexpr (kParts == 2)
       add_part<kRows, kParts, 1, kOffset, kMin>(codes, pair, args, row, block, block - begin, total);
     SUMI_UNROLL
-    for (int i = 0; i < kPair; ++i) codes[i] += 32 * kPanel;
+    for (int i = 0; i < kPair; ++i) codes[i] += first.step;
   }
   const float* bias = end == args.weight.k / kBlock ? args.bias : nullptr;
   SUMI_UNROLL
@@ -130,8 +136,7 @@ void tile(const Pair& pair, const std::byte* const (&first)[kPair], const Matmul
 }
 
 template <int kParts, bool kOffset, bool kMin>
-void rows(const Pair& pair, const std::byte* const (&first)[kPair], const MatmulArgs& args, int64_t panel,
-          int64_t begin, int64_t end) {
+void rows(const Pair& pair, const PairCodes& first, const MatmulArgs& args, int64_t panel, int64_t begin, int64_t end) {
   int64_t row = 0;
   // Two rows alone are slow: eight are left for two tiles of four.
   for (; row + 6 <= args.m && args.m - row != 8; row += 6)
@@ -145,8 +150,10 @@ void rows(const Pair& pair, const std::byte* const (&first)[kPair], const Matmul
 
 // Does the panels from `begin` on in pairs, if there are rows enough. Returns the first that is left.
 template <CodeKind kCode, ScaleKind kScale>
-int64_t expanded_panels(const MatmulArgs& args, int64_t begin, int64_t end) {
+__attribute__((noinline)) int64_t expanded_panels(const MatmulArgs& args, int64_t begin, int64_t end) {
   using namespace expanded;
+  if (args.m < kLeastRows) return begin;
+  static_assert(kLeastRows <= kTileRows);
   static_assert(kVectors == 1);
   constexpr int64_t kSuperBlocks = kSuperBlock / kBlock;
   const int64_t blocks = args.weight.k / kBlock;
@@ -168,14 +175,14 @@ int64_t expanded_panels(const MatmulArgs& args, int64_t begin, int64_t end) {
     return begin;
   }
 #endif
-  if (args.m < kLeastRows) return begin;
   for (; begin + kPair <= end; begin += kPair)
     for (int64_t from = 0; from < blocks; from += step) {
       const int64_t to = from + step < blocks ? from + step : blocks;
-      const std::byte* codes[kPair];
+      constexpr bool kInPlace = kCode == CodeKind::u8;
+      PairCodes codes{{pair.codes[0], pair.codes[1]}, kInPlace ? block_bytes(kCode, kScale) : 32 * kPanel};
       for (int i = 0; i < kPair; ++i) {
         expand<kCode, kScale, false>(args.weight, begin + i, from, to, pair, i);
-        codes[i] = kCode == CodeKind::u8 ? panel_at<kCode, kScale>(args.weight, begin + i, from).codes : pair.codes[i];
+        if constexpr (kInPlace) codes.at[i] = panel_at<kCode, kScale>(args.weight, begin + i, from).block;
       }
       rows<halves(kScale) ? 2 : 1, (kScale == ScaleKind::half || kScale == ScaleKind::k16), has_min(kScale)>(
           pair, codes, args, begin, from, to);

@@ -108,7 +108,7 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   sum_groups<kCode, kRows, kBegin, kEnd>(p, args.q.codes + row * k + block * kBlock, k, sum);
   Vec scale[kVectors], min[kVectors];
   SUMI_UNROLL
-  for (int v = 0; v < kVectors; ++v) load_scales<kScale>(p, kBegin / 4, v, scale[v], min[v]);
+  for (int v = 0; v < kVectors; ++v) load_scales<kCode, kScale>(p, kBegin / 4, v, scale[v], min[v]);
   SUMI_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const int64_t at = (row + r) * blocks + block;
@@ -123,63 +123,45 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   }
 }
 
-// Rows [row, row + kRows) of kPanels panels from `panel` on.
-template <CodeKind kCode, ScaleKind kScale, int kRows, int kPanels>
+// Rows [row, row + kRows) of a panel.
+template <CodeKind kCode, ScaleKind kScale, int kRows>
 void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
-  PanelPointers p[kPanels];
-  Vec total[kPanels][kRows][kVectors];
+  PanelPointers p = panel_at<kCode, kScale>(args.weight, panel, 0);
+  Vec total[kRows][kVectors];
   SUMI_UNROLL
-  for (int i = 0; i < kPanels; ++i) {
-    p[i] = panel_at<kCode, kScale>(args.weight, panel + i, 0);
+  for (int r = 0; r < kRows; ++r)
     SUMI_UNROLL
-    for (int r = 0; r < kRows; ++r)
-      SUMI_UNROLL
-      for (int v = 0; v < kVectors; ++v) total[i][r][v] = Vec::zero();
-  }
+    for (int v = 0; v < kVectors; ++v) total[r][v] = Vec::zero();
   const int64_t blocks = args.weight.k / kBlock;
-  ReadAhead<kPanels> ahead(args, panel);
+  ReadAhead<1> ahead(args, panel);
   for (int64_t block = 0; block < blocks; ++block) {
-    if constexpr (kRows <= 2) ahead.step(code_step(kCode) + high_step(kCode) + scale_step(kScale));
-    SUMI_UNROLL
-    for (int i = 0; i < kPanels; ++i) {
-      if constexpr (halves(kScale)) {
-        add_block<kCode, kScale, kRows, 0, 4>(p[i], args, row, block, total[i]);
-        add_block<kCode, kScale, kRows, 4, 8>(p[i], args, row, block, total[i]);
-      } else {
-        add_block<kCode, kScale, kRows, 0, 8>(p[i], args, row, block, total[i]);
-      }
-      advance<kCode, kScale>(p[i], block);
+    if constexpr (kRows <= 2) ahead.step(block_bytes(kCode, kScale));
+    if constexpr (halves(kScale)) {
+      add_block<kCode, kScale, kRows, 0, 4>(p, args, row, block, total);
+      add_block<kCode, kScale, kRows, 4, 8>(p, args, row, block, total);
+    } else {
+      add_block<kCode, kScale, kRows, 0, 8>(p, args, row, block, total);
     }
+    advance<kCode, kScale>(p, block);
   }
-  SUMI_UNROLL
-  for (int i = 0; i < kPanels; ++i)
-    for (int r = 0; r < kRows; ++r) store_panel_row(args, args.bias, panel + i, row + r, total[i][r]);
-}
-
-// One row of all panels: two at a time hide how long the additions of a block take, and read from two places of memory.
-template <CodeKind kCode, ScaleKind kScale>
-void one_row(const MatmulArgs& args, int64_t begin, int64_t end) {
-  constexpr int kBeside = kVectors == 1 ? 2 : 1;
-  for (; begin + kBeside <= end; begin += kBeside) panel_rows<kCode, kScale, 1, kBeside>(args, begin, 0);
-  for (; begin < end; ++begin) panel_rows<kCode, kScale, 1, 1>(args, begin, 0);
+  for (int r = 0; r < kRows; ++r) store_panel_row(args, args.bias, panel, row + r, total[r]);
 }
 
 template <CodeKind kCode, ScaleKind kScale>
 void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
-  if (args.m == 1) return one_row<kCode, kScale>(args, begin, end);
 #if defined(SUMI_VNNI)
   begin = expanded_panels<kCode, kScale>(args, begin, end);
 #endif
   for (int64_t panel = begin; panel < end; ++panel) {
     int64_t row = 0;
 #if defined(SUMI_AVX512)
-    for (; row + 8 <= args.m; row += 8) panel_rows<kCode, kScale, 8, 1>(args, panel, row);
+    for (; row + 8 <= args.m; row += 8) panel_rows<kCode, kScale, 8>(args, panel, row);
 #endif
 #if defined(SUMI_AVX512) || defined(SUMI_AVX2)
-    for (; row + 4 <= args.m; row += 4) panel_rows<kCode, kScale, 4, 1>(args, panel, row);
+    for (; row + 4 <= args.m; row += 4) panel_rows<kCode, kScale, 4>(args, panel, row);
 #endif
-    for (; row + 2 <= args.m; row += 2) panel_rows<kCode, kScale, 2, 1>(args, panel, row);
-    for (; row < args.m; ++row) panel_rows<kCode, kScale, 1, 1>(args, panel, row);
+    for (; row + 2 <= args.m; row += 2) panel_rows<kCode, kScale, 2>(args, panel, row);
+    for (; row < args.m; ++row) panel_rows<kCode, kScale, 1>(args, panel, row);
   }
 }
 
