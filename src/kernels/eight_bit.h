@@ -22,7 +22,7 @@ uint8_t nearest_eight_bit(float value, bool is_signed);  // value in [-1, 1]
 constexpr int eight_bit_pieces(int decade, bool is_signed) { return is_signed ? 1 << decade : 2 << decade; }
 
 struct EightBitKernels {
-  // count <= kEightBitBlock values.
+  // count <= kEightBitBlock values: the fixed numbers times scale, but for rounding.
   void (*read)(const uint8_t* codes, float scale, bool is_signed, int64_t count, float* out);
   // Returns the block's scale. Of two numbers that are as near, but for rounding, either.
   float (*write)(const float* values, bool is_signed, int64_t count, uint8_t* codes);

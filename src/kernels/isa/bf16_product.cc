@@ -51,26 +51,32 @@ template <class Number>
 void pack_columns(const ProductFactor& f, const Number* x, bool as_b, int64_t begin, int64_t end, uint16_t* out) {
   const int64_t steps = (f.k + kProductStep - 1) / kProductStep;
   alignas(64) uint32_t pairs[kTile / 2];
-  for (int64_t step = begin; step < end; ++step)
-    for (int64_t first = 0; first < f.outer; first += 16) {
-      uint16_t* to =
-          out + (first / kProductStrip * steps + step) * kProductPiece + first % kProductStrip / 16 * kTile;
-      uint32_t* tile = as_b ? reinterpret_cast<uint32_t*>(to) : pairs;
-      const int64_t at = step * kProductStep, depth = std::min(kProductStep, f.k - at);
+  for (int64_t step = begin; step < end; ++step) {
+    const int64_t at = step * kProductStep, depth = std::min(kProductStep, f.k - at);
+    const auto tile_of = [&](int64_t first) {
+      return out + (first / kProductStrip * steps + step) * kProductPiece + first % kProductStrip / 16 * kTile;
+    };
+    const auto lay_out = [&](int64_t first, int64_t p, uint32_t* tile) {  // k p and p + 1 of 16 columns
       const int64_t count = std::min<int64_t>(16, f.outer - first);
       const Number* from = x + at * f.stride + first;
-      for (int64_t p = 0; p < kProductStep; p += 2) {
-        if (count == 16 && p + 2 <= depth) {
-          interleave(from + p * f.stride, from + (p + 1) * f.stride, tile + 8 * p);
-          continue;
-        }
-        Number edge[2][16] = {};
-        for (int64_t i = 0; i < 2 && p + i < depth; ++i) std::copy_n(from + (p + i) * f.stride, count, edge[i]);
-        interleave(edge[0], edge[1], tile + 8 * p);
+      if (count == 16 && p + 2 <= depth) return interleave(from + p * f.stride, from + (p + 1) * f.stride, tile + 8 * p);
+      Number edge[2][16] = {};
+      for (int64_t i = 0; i < 2 && p + i < depth; ++i) std::copy_n(from + (p + i) * f.stride, count, edge[i]);
+      interleave(edge[0], edge[1], tile + 8 * p);
+    };
+    if (as_b) {  // row after row, as they lie in memory
+      for (int64_t p = 0; p < kProductStep; p += 2)
+        for (int64_t first = 0; first < f.outer; first += 16)
+          lay_out(first, p, reinterpret_cast<uint32_t*>(tile_of(first)));
+    } else {
+      for (int64_t first = 0; first < f.outer; first += 16) {
+        for (int64_t p = 0; p < kProductStep; p += 2) lay_out(first, p, pairs);
+        transpose(pairs, 16, reinterpret_cast<uint32_t*>(tile_of(first)));
       }
-      if (!as_b) transpose(pairs, 16, reinterpret_cast<uint32_t*>(to));
-      if (first + 16 >= f.outer && first % kProductStrip == 0) std::memset(to + kTile, 0, 2 * kTile);
     }
+    const int64_t last = (f.outer - 1) / 16 * 16;
+    if (last % kProductStrip == 0) std::memset(tile_of(last) + kTile, 0, 2 * kTile);
+  }
 }
 
 void pack(const ProductFactor& f, bool as_b, int64_t begin, int64_t end, uint16_t* out) {

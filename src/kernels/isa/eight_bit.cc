@@ -2,6 +2,7 @@
 #include "kernels/eight_bit.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 #include "kernels/isa/simd.h"
@@ -22,12 +23,15 @@ float largest_magnitude(const float* values, int64_t count) {
 #if defined(SUMI_AVX512) && !defined(SUMI_EMULATE_AVX512)
 
 // What a magnitude's code is computed from. Region 0 is what rounds to zero, regions 1 to 7 are the decades, region 8 is what
-// rounds to 1; the code (beyond that of zero) is first + clamp(trunc(magnitude * slope + offset), 0, last).
+// rounds to 1; the code (beyond that of zero) is min(trunc(magnitude * slope + offset), last).
 struct Regions {
   static constexpr int kOne = kEightBitDecades + 1;
   static constexpr int kExponents = 32, kBias = 127 - 31;  // from 2^-31, all smaller ones like it, to 2^0
   alignas(64) float slope[16] = {}, offset[16] = {};
-  alignas(64) int32_t first[16] = {}, last[16] = {};
+  alignas(64) int32_t last[16] = {};
+  // The number of a code n steps from zero's is v * width + start, where v is n + 1, or 2 n + 1 of signed ones: by v's
+  // exponent, modulo 16.
+  alignas(64) float width[16] = {}, start[16] = {};
   // By exponent: the region where it begins, and the magnitude from which on it is the next one.
   alignas(64) int32_t region[kExponents] = {};
   alignas(64) float next[kExponents] = {};
@@ -38,17 +42,22 @@ struct Regions {
     double before = 0;  // the largest number of the region before
     for (int i = 0; i < kEightBitDecades; ++i) {
       const int pieces = eight_bit_pieces(i, is_signed);
-      const double scale = std::pow(10.0, i - 6), width = 0.9 / pieces;
-      begin[i + 1] = (before + scale * (0.1 + width / 2)) / 2;
-      before = scale * (1 - width / 2);
-      slope[i + 1] = static_cast<float>(1 / (scale * width));
-      offset[i + 1] = static_cast<float>(-0.1 / width);
-      first[i + 1] = code;
-      last[i + 1] = pieces - 1;
+      const double scale = std::pow(10.0, i - 6), piece = 0.9 / pieces;
+      begin[i + 1] = (before + scale * (0.1 + piece / 2)) / 2;
+      before = scale * (1 - piece / 2);
+      slope[i + 1] = static_cast<float>(1 / (scale * piece));
+      offset[i + 1] = static_cast<float>(code - 0.1 / piece);
+      last[i + 1] = code + pieces - 1;
+      const int exponent = exponent_of(code, is_signed);
+      const double step = scale * piece / (is_signed ? 2 : 1);
+      width[exponent] = static_cast<float>(step);
+      start[exponent] = static_cast<float>(scale * (0.1 + (0.5 - code) * piece) - step);
       code += pieces;
     }
     begin[kOne] = (before + 1) / 2;
-    first[kOne] = code;
+    offset[kOne] = static_cast<float>(code);
+    last[kOne] = code;
+    start[exponent_of(code, is_signed)] = 1;
     for (int e = 0; e < kExponents; ++e) {
       const double low = e == 0 ? 0 : std::ldexp(1.0, e - 31), high = std::ldexp(1.0, e - 30);
       int i = 0;
@@ -56,6 +65,9 @@ struct Regions {
       region[e] = i;
       next[e] = i < kOne && begin[i + 1] < high ? static_cast<float>(begin[i + 1]) : INFINITY;
     }
+  }
+  static int exponent_of(int code, bool is_signed) {
+    return (126 + std::bit_width(static_cast<uint32_t>(is_signed ? 2 * code + 1 : code + 1))) % 16;
   }
 };
 
@@ -70,7 +82,6 @@ class Encoder {
       : table_(regions(is_signed)),
         slope_(_mm512_load_ps(table_.slope)),
         offset_(_mm512_load_ps(table_.offset)),
-        first_(_mm512_load_si512(table_.first)),
         last_(_mm512_load_si512(table_.last)) {}
 
   // How many codes beyond zero's; 1.0 is the most.
@@ -85,15 +96,13 @@ class Encoder {
     const __m512i region = _mm512_mask_add_epi32(low, beyond, low, _mm512_set1_epi32(1));
     const __m512 place = _mm512_fmadd_ps(magnitude, _mm512_permutexvar_ps(region, slope_),
                                          _mm512_permutexvar_ps(region, offset_));
-    const __m512i piece = _mm512_max_epi32(_mm512_cvttps_epi32(place), _mm512_setzero_si512());
-    return _mm512_add_epi32(_mm512_min_epi32(piece, _mm512_permutexvar_epi32(region, last_)),
-                            _mm512_permutexvar_epi32(region, first_));
+    return _mm512_min_epi32(_mm512_cvttps_epi32(place), _mm512_permutexvar_epi32(region, last_));
   }
 
  private:
   const Regions& table_;
   __m512 slope_, offset_;
-  __m512i first_, last_;
+  __m512i last_;
 };
 
 template <bool kSigned>
@@ -127,27 +136,28 @@ float write(const float* values, bool is_signed, int64_t count, uint8_t* codes) 
   return scale;
 }
 
-// All 256 numbers in registers.
-void read(const uint8_t* codes, float scale, bool is_signed, int64_t count, float* out) {
-  const float* values = eight_bit_values(is_signed).data();
-  __m512 table[16];
-#pragma GCC unroll 16
-  for (int i = 0; i < 16; ++i) table[i] = _mm512_loadu_ps(values + 16 * i);
-  const __m512 factor = _mm512_set1_ps(scale);
+template <bool kSigned>
+void read_codes(const uint8_t* codes, float scale, int64_t count, float* out) {
+  const Regions& table = regions(kSigned);
+  const __m512 width = _mm512_load_ps(table.width), start = _mm512_load_ps(table.start), factor = _mm512_set1_ps(scale);
   for (int64_t i = 0; i < count; i += 16) {
     const auto lanes = static_cast<__mmask16>(count - i < 16 ? (1u << (count - i)) - 1 : 0xffffu);
     const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, codes + i));
-    __m512 found[8];
-#pragma GCC unroll 8
-    for (int j = 0; j < 8; ++j) found[j] = _mm512_permutex2var_ps(table[2 * j], code, table[2 * j + 1]);
-#pragma GCC unroll 3
-    for (int bit = 5; bit < 8; ++bit) {
-      const __mmask16 upper = _mm512_test_epi32_mask(code, _mm512_set1_epi32(1 << bit));
-#pragma GCC unroll 4
-      for (int j = 0; j < 4 >> (bit - 5); ++j) found[j] = _mm512_mask_blend_ps(upper, found[2 * j], found[2 * j + 1]);
-    }
-    _mm512_mask_storeu_ps(out + i, lanes, _mm512_mul_ps(found[0], factor));
+    const __m512i away = kSigned ? _mm512_sub_epi32(code, _mm512_set1_epi32(127)) : code;
+    const __m512i one = _mm512_set1_epi32(1), steps = _mm512_abs_epi32(away);
+    const __m512 v = _mm512_cvtepi32_ps(_mm512_add_epi32(kSigned ? _mm512_slli_epi32(steps, 1) : code, one));
+    const __m512i exponent = _mm512_srli_epi32(_mm512_castps_si512(v), 23);
+    __m512 value = _mm512_fmadd_ps(v, _mm512_permutexvar_ps(exponent, width), _mm512_permutexvar_ps(exponent, start));
+    value = _mm512_mul_ps(value, factor);
+    if (kSigned)
+      value = _mm512_castsi512_ps(_mm512_xor_si512(
+          _mm512_castps_si512(value), _mm512_and_si512(away, _mm512_set1_epi32(static_cast<int32_t>(0x80000000)))));
+    _mm512_mask_storeu_ps(out + i, lanes, value);
   }
+}
+
+void read(const uint8_t* codes, float scale, bool is_signed, int64_t count, float* out) {
+  is_signed ? read_codes<true>(codes, scale, count, out) : read_codes<false>(codes, scale, count, out);
 }
 
 #else

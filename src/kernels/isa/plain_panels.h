@@ -19,11 +19,21 @@ inline std::byte* place(std::byte* to, int64_t taps, int64_t chunk, int64_t tap,
   return to + ((chunk * taps + tap) * 2 + half) * kHalf + pair * kLineBytes;
 }
 
+// Asks for `count` numbers that the next chunk begins with.
+template <class Number>
+inline void ask_for(const Number* from, int64_t count) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(from);
+  for (int64_t i = 0; i < count * static_cast<int64_t>(sizeof(Number)); i += kLineBytes) prefetch(bytes + i);
+}
+
 // A chunk of 16 outputs whose weights lie one row after the other, the taps of an input together.
 template <int64_t kTaps, class Number>
 void chunk_of(const Number* from, int64_t row, int64_t chunk, int64_t half, std::byte* to) {
   alignas(64) uint16_t rows[16 * kDepth * kTaps];
-  for (int64_t r = 0; r < 16; ++r) to_bf16(from + r * row, kDepth * kTaps, rows + r * kDepth * kTaps);
+  for (int64_t r = 0; r < 16; ++r) {
+    to_bf16(from + r * row, kDepth * kTaps, rows + r * kDepth * kTaps);
+    ask_for(from + r * row + kDepth * kTaps, kDepth * kTaps);
+  }
   alignas(64) uint32_t pairs[16 * kTaps * 16];  // numbers 2 d and 2 d + 1 of all rows are column d
   for (int64_t square = 0; square < kTaps; ++square)
     transpose(reinterpret_cast<const uint32_t*>(rows) + 16 * square, 16 * kTaps, pairs + square * 256);
@@ -47,6 +57,8 @@ template <int64_t kTaps, class Number>
 void turned_chunk_of(const Number* from, int64_t row, int64_t chunk, int64_t half, std::byte* to) {
   for (int64_t pair = 0; pair < 16; ++pair, from += 2 * row) {
     uint32_t* own = reinterpret_cast<uint32_t*>(place(to, kTaps, chunk, 0, half, pair));
+    ask_for(from + kDepth * row, 16 * kTaps);
+    ask_for(from + (kDepth + 1) * row, 16 * kTaps);
     if constexpr (kTaps == 1) {
       interleave(from, from + row, own);
     } else {
