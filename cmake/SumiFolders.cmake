@@ -1,7 +1,8 @@
 # Helpers that turn a folder of src/ into a library and a folder of tests/ into a test program.
 
 # Kernels that use AMX tiles: they alone have a copy for that level, the others use AVX-512 BF16's.
-set(sumi_tile_kernels attention_tiles bf16_product limits matmul_codes matmul_floats picture_attention picture_tiles)
+set(sumi_tile_kernels attention_tiles bf16_product limits matmul_codes matmul_floats picture_attention
+    picture_code_attention picture_tiles)
 list(TRANSFORM sumi_tile_kernels REPLACE "(.+)" "${PROJECT_SOURCE_DIR}/src/kernels/isa/\\1.cc")
 
 # Large headers of a target's sources, compiled once (SUMI_PCH).

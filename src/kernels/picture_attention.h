@@ -13,6 +13,7 @@ namespace sumi::kernels {
 struct PictureAttentionKernels {
   static constexpr int64_t kQueries = 32;  // at a time
   static constexpr int64_t kKeys = 128;
+  static constexpr int64_t kMostCodes = 256;  // numbers of a head at most in int8
 
   struct Packing {  // of one head
     const uint16_t *k = nullptr, *v = nullptr;
@@ -41,5 +42,12 @@ struct PictureAttentionKernels {
 // All null where the processor does not multiply bf16.
 const PictureAttentionKernels& picture_attention_kernels();  // for base::active_isa()
 const PictureAttentionKernels& picture_attention_kernels_for(base::Isa isa);
+
+// The same with products in int8 (heads of up to kMostCodes numbers): queries with a scale for each, keys with one for a block
+// of kKeys, after their mean is taken off all of them, which changes no weight; values less the middle of their range with a
+// scale for each element; weights in 255 steps to the largest of a block. All null where int8 is not multiplied in vectors
+// beside bf16, or tiles do more.
+const PictureAttentionKernels& picture_code_attention_kernels();
+const PictureAttentionKernels& picture_code_attention_kernels_for(base::Isa isa);
 
 }  // namespace sumi::kernels

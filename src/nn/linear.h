@@ -35,6 +35,8 @@ class Linear {
   const std::vector<Part>& parts() const { return parts_; }
   // Whether the result is value * gelu(gate) of what the weight gives, half as wide.
   bool gated() const { return conv_ && conv_->gated(); }
+  // Whether it multiplies int8 by int8, as pictures' layers do.
+  bool int8() const { return conv_ && conv_->tiles() && conv_->tiles()->int8; }
   bool has_adapters() const { return !adapters_.empty(); }
   ops::Products products() const { return products_; }  // of the plain weights
 

@@ -350,9 +350,16 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
 
 namespace {
 
+using PictureKernels = kernels::PictureAttentionKernels;
+
+const PictureKernels& picture_kernels(const AttentionOptions& options, int64_t head_dim) {
+  const PictureKernels& codes = kernels::picture_code_attention_kernels();
+  return options.int8 && codes.attend && head_dim <= PictureKernels::kMostCodes ? codes : kernels::picture_attention_kernels();
+}
+
 // bf16 pictures where the processor multiplies bf16.
 Tensor attention_in_tiles(const Tensor& q, const Tensor& k, const Tensor& v, const AttentionOptions& options) {
-  const kernels::PictureAttentionKernels& kernels = kernels::picture_attention_kernels();
+  const PictureKernels& kernels = picture_kernels(options, q.shape().back());
   const Problem p = check(q, k, v, options);
   Tensor out = Tensor::empty(q.shape(), DType::bf16);
   if (out.numel() == 0 || p.keys == 0) return out;

@@ -26,6 +26,8 @@ struct AttentionOptions {
   Tensor distance_bias = {};
   // Of the backward, where the processor has tiles; the forward's are f32.
   Products products = Products::f32;
+  // bf16 pictures: products in int8, where the processor has a fast way to form them (kernels/picture_attention.h).
+  bool int8 = false;
 };
 
 // q [B, T, H, D], k and v [B, S, Hkv, D] with H a multiple of Hkv -> [B, T, H, D]. Query head h

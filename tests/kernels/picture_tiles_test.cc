@@ -20,7 +20,7 @@ extern const PictureAttentionKernels kPictureAttention;
 }  // namespace avx512_amx_emulated
 namespace avx512_bf16_emulated {
 extern const PictureTileKernels kPictureTiles;
-extern const PictureAttentionKernels kPictureAttention;
+extern const PictureAttentionKernels kPictureAttention, kPictureCodeAttention;
 }  // namespace avx512_bf16_emulated
 
 namespace {
@@ -194,42 +194,77 @@ TEST(PictureTiles, PicturesThatAreCopiedInBandsGiveTheSame) {
                          whole.end() - static_cast<int64_t>((2 * top - 1) * width * out)));
 }
 
+struct AttentionCase {
+  int64_t queries, keys, size;
+  float spread = 2;  // of queries and keys
+};
+struct AttentionErrors {
+  double worst = 0, relative = 0;  // relative: the root of errors' squares over that of the results'
+};
+
+// Against softmax in double. Keys lie around 3, not around 0.
+AttentionErrors attention_errors(const AttentionCase& c, const PictureAttentionKernels& kernels) {
+  const float scale = 1 / std::sqrt(static_cast<float>(c.size));
+  const std::vector<float> q = random_values(c.queries * c.size, 1, c.spread), v = random_values(c.keys * c.size, 3);
+  std::vector<float> k = random_values(c.keys * c.size, 2, c.spread);
+  for (float& x : k) x = base::bf16_to_float(base::float_to_bf16(x + 3));
+  const std::vector<uint16_t> bits_q = bf16(q), bits_k = bf16(k), bits_v = bf16(v);
+  std::vector<uint16_t> out(bits_q.size());
+  std::vector<std::byte> packed(static_cast<size_t>(kernels.packed_bytes(c.keys, c.size)));
+  std::vector<std::byte> scratch(static_cast<size_t>(kernels.scratch_bytes(c.size)));
+  kernels.pack({bits_k.data(), bits_v.data(), c.size, c.keys, c.size, packed.data()});
+  kernels.attend({packed.data(), c.keys, c.size, scale, bits_q.data(), out.data(), c.size, c.size, c.queries, scratch.data()});
+  AttentionErrors errors;
+  double squares = 0, all = 0;
+  for (int64_t t = 0; t < c.queries; ++t) {
+    std::vector<double> weights;
+    double total = 0, highest = -1e30;
+    for (int64_t s = 0; s < c.keys; ++s) {
+      double sum = 0;
+      for (int64_t d = 0; d < c.size; ++d)
+        sum += double{q[static_cast<size_t>(t * c.size + d)]} * double{k[static_cast<size_t>(s * c.size + d)]};
+      weights.push_back(sum * double{scale});
+      highest = std::max(highest, weights.back());
+    }
+    for (double& weight : weights) total += weight = std::exp(weight - highest);
+    for (int64_t d = 0; d < c.size; ++d) {
+      double sum = 0;
+      for (int64_t s = 0; s < c.keys; ++s)
+        sum += weights[static_cast<size_t>(s)] / total * double{v[static_cast<size_t>(s * c.size + d)]};
+      const double got = double{base::bf16_to_float(out[static_cast<size_t>(t * c.size + d)])};
+      errors.worst = std::max(errors.worst, std::abs(got - sum));
+      squares += (got - sum) * (got - sum);
+      all += sum * sum;
+    }
+  }
+  errors.relative = std::sqrt(squares / all);
+  return errors;
+}
+
+const AttentionCase kAttentionCases[] = {{1, 1, 8}, {37, 77, 40}, {64, 300, 80}, {5, 128, 96}};
+
 TEST(PictureTiles, AttentionIsSoftmaxOfTheProducts) {
   for (const PictureAttentionKernels* kernels :
        copies(picture_attention_kernels_for, avx512_amx_emulated::kPictureAttention,
               avx512_bf16_emulated::kPictureAttention))
-    for (const auto [queries, keys, size] : {std::array<int64_t, 3>{1, 1, 8}, {37, 77, 40}, {64, 300, 80}, {5, 128, 96}}) {
-      const float scale = 1 / std::sqrt(static_cast<float>(size));
-      const std::vector<float> q = random_values(queries * size, 1, 2), k = random_values(keys * size, 2, 2),
-                               v = random_values(keys * size, 3);
-      const std::vector<uint16_t> bits_q = bf16(q), bits_k = bf16(k), bits_v = bf16(v);
-      std::vector<uint16_t> out(bits_q.size());
-      std::vector<std::byte> packed(static_cast<size_t>(kernels->packed_bytes(keys, size)));
-      std::vector<std::byte> scratch(static_cast<size_t>(kernels->scratch_bytes(size)));
-      kernels->pack({bits_k.data(), bits_v.data(), size, keys, size, packed.data()});
-      kernels->attend({packed.data(), keys, size, scale, bits_q.data(), out.data(), size, size, queries, scratch.data()});
-      double worst = 0;
-      for (int64_t t = 0; t < queries; ++t) {
-        std::vector<double> weights;
-        double total = 0, highest = -1e30;
-        for (int64_t s = 0; s < keys; ++s) {
-          double sum = 0;
-          for (int64_t d = 0; d < size; ++d)
-            sum += double{q[static_cast<size_t>(t * size + d)]} * double{k[static_cast<size_t>(s * size + d)]};
-          weights.push_back(sum * double{scale});
-          highest = std::max(highest, weights.back());
-        }
-        for (double& weight : weights) total += weight = std::exp(weight - highest);
-        for (int64_t d = 0; d < size; ++d) {
-          double sum = 0;
-          for (int64_t s = 0; s < keys; ++s)
-            sum += weights[static_cast<size_t>(s)] / total * double{v[static_cast<size_t>(s * size + d)]};
-          const double got = double{base::bf16_to_float(out[static_cast<size_t>(t * size + d)])};
-          worst = std::max(worst, std::abs(got - sum));
-        }
+    for (const AttentionCase& c : kAttentionCases)
+      EXPECT_LT(attention_errors(c, *kernels).worst, 0.02) << c.queries << " queries, " << c.keys << " keys of " << c.size;
+}
+
+TEST(PictureTiles, AttentionInInt8IsNearSoftmaxOfTheProducts) {
+  std::vector<const PictureAttentionKernels*> tables = {&avx512_bf16_emulated::kPictureCodeAttention};
+  for (const base::Isa isa : base::runnable_isas())
+    if (picture_code_attention_kernels_for(isa).attend) tables.push_back(&picture_code_attention_kernels_for(isa));
+  for (const PictureAttentionKernels* kernels : tables) {
+    for (AttentionCase c : kAttentionCases)
+      for (const float spread : {1.0f, 2.0f}) {
+        c.spread = spread;
+        const AttentionErrors errors = attention_errors(c, *kernels);
+        EXPECT_LT(errors.relative, 0.03) << c.queries << " queries, " << c.keys << " keys of " << c.size << ", " << spread;
       }
-      EXPECT_LT(worst, 0.02) << queries << " queries, " << keys << " keys of " << size;
-    }
+    // Scores hundreds apart, beyond what 2^x can say: one weight is 1, where two are near another one than without rounding.
+    EXPECT_LT(attention_errors({33, 290, 256, 12}, *kernels).relative, 0.25);
+  }
 }
 
 }  // namespace

@@ -35,6 +35,12 @@ struct Dot<true> {
   }
 };
 
+// Where the numbers of rows are signed codes and those of weights codes from 0 to 255.
+struct DotSigned {
+  using Sum = Register;
+  static Sum add(Sum sum, Register x, Register w) { return Dot<true>::add(sum, w, x); }
+};
+
 // sum [kRows][2] = 0, or of int8 the two registers at `offsets`.
 template <bool kInt8, int kRows>
 inline void begin_sums(const int32_t* offsets, typename Dot<kInt8>::Sum (&sum)[kRows][2]) {
@@ -51,16 +57,16 @@ inline void begin_sums(const int32_t* offsets, typename Dot<kInt8>::Sum (&sum)[k
 
 // sum [kRows][2] += kRows lines, kStride bytes apart, times `groups` groups of weights: two halves, half_stride apart, of a
 // vector for each group.
-template <bool kInt8, int kRows>
+template <class Kind, int kRows>
 inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weights, int64_t half_stride, int64_t groups,
-                      typename Dot<kInt8>::Sum (&sum)[kRows][2]) {
+                      typename Kind::Sum (&sum)[kRows][2]) {
   for (int64_t g = 0; g < groups; ++g) {
     const Register left = load_bytes(weights + g * 64), right = load_bytes(weights + half_stride + g * 64);
     SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r) {
       const Register x = splat_group(a + r * stride + g * 4);
-      sum[r][0] = Dot<kInt8>::add(sum[r][0], x, left);
-      sum[r][1] = Dot<kInt8>::add(sum[r][1], x, right);
+      sum[r][0] = Kind::add(sum[r][0], x, left);
+      sum[r][1] = Kind::add(sum[r][1], x, right);
     }
   }
 }

@@ -240,7 +240,7 @@ inline void score(const Sizes& s, int64_t pairs, const uint16_t* keys, int64_t f
   for (int64_t d = 0; d < s.deep / 32; ++d) {
     const auto* weights = reinterpret_cast<const std::byte*>(m.queries + d * 2 * kTileNumbers);
     const int64_t left = pairs - 16 * d;
-    dot_lines<false, kCount>(reinterpret_cast<const std::byte*>(keys + d * kTileNumbers), 64, weights, kTileBytes,
+    dot_lines<Dot<false>, kCount>(reinterpret_cast<const std::byte*>(keys + d * kTileNumbers), 64, weights, kTileBytes,
                              left < 16 ? left : 16, sum);
   }
   SUMI_UNROLLED
@@ -264,7 +264,7 @@ inline void accumulate(const Sizes& s, const uint16_t* values, int64_t chunks, i
     SUMI_UNROLLED
     for (int j = 0; j < 2; ++j) sum[r][j] = Vec::load(to + r * 16 + j * kTileFloats);
   for (int64_t c = 0; c < chunks; ++c)
-    dot_lines<false, kCount>(reinterpret_cast<const std::byte*>(values + c * s.high * 32 + first * 32), 64,
+    dot_lines<Dot<false>, kCount>(reinterpret_cast<const std::byte*>(values + c * s.high * 32 + first * 32), 64,
                              reinterpret_cast<const std::byte*>(m.weights + c * 2 * kTileNumbers), kTileBytes, 16, sum);
   SUMI_UNROLLED
   for (int r = 0; r < kCount; ++r)

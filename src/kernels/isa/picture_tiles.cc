@@ -180,7 +180,7 @@ inline void rows_of_panel(const Product& p, int64_t panel, int64_t first, const 
   for (int64_t c = 0; c < p.chunks; ++c, a += p.chunk_stride) {
     for (int r = 0; r < kCount; ++r) prefetch(a + p.chunk_stride + r * kLineBytes);
     for (int64_t t = 0; t < p.tap_count; ++t, weights += 2 * kTileBytes)
-      dot_lines<kInt8, kCount>(a + p.taps[t], kLineBytes, weights, kTileBytes, 16, sum);
+      dot_lines<Dot<kInt8>, kCount>(a + p.taps[t], kLineBytes, weights, kTileBytes, 16, sum);
   }
   alignas(64) float results[kCount][kTileOuts];
   SUMI_UNROLLED

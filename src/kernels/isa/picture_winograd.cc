@@ -115,28 +115,73 @@ void code_largest(const std::byte* panel, int64_t chunks, float* to) {
   }
 }
 
+// The same in whole numbers of 16 bits, 64 for each of a code: of the even and of the odd inputs among four, since a register
+// holds two of each lane. Enough for codes of 8 bits, and a quarter of the operations.
+using Words = Register;
+inline Words times(Words a, float factor) { return _mm512_mulhrs_epi16(a, _mm512_set1_epi16(static_cast<int16_t>(factor * 32768))); }
+inline Words sub16(Words a, Words b) { return _mm512_sub_epi16(a, b); }
+
+inline void transform_words(const Words* g, Words* half) {  // [3][3] to [kRows][3], Winograd<2>::weights
+  for (int j = 0; j < 3; ++j) {
+    const Words even = _mm512_srai_epi16(add16(g[j], g[6 + j]), 1), odd = _mm512_srai_epi16(g[3 + j], 1);
+    half[j] = g[j];
+    half[3 + j] = add16(even, odd);
+    half[6 + j] = sub16(even, odd);
+    half[9 + j] = g[6 + j];
+  }
+}
+inline void transform_words_across(const Words* g, Words* t) {  // Winograd<4>::weights
+  const Words first = times(g[0], 1.0f / 3), third = times(g[2], 1.0f / 3);
+  const Words even1 = sub16(zero_register(), add16(add16(first, first), third)), odd1 = times(g[1], -2.0f / 3 * kA);
+  const Words even2 = add16(times(g[0], 1.0f / 6), third), odd2 = times(g[1], kB / 6);
+  t[0] = g[0];
+  t[1] = add16(even1, odd1);
+  t[2] = sub16(even1, odd1);
+  t[3] = add16(even2, odd2);
+  t[4] = sub16(even2, odd2);
+  t[5] = g[2];
+}
+
 void code_weights(const Kernels::CodeWeights& a) {
+  static_assert(kDown == 2 && kAcross == 4);
   const int64_t slice = Kernels::weight_slice(a.chunks);
+  const Register upper = splat32(static_cast<int32_t>(0xff00ff00)), lower = splat32(0x00ff00ff);
   for (int64_t half = 0; half < 2; ++half) {
-    Vec inverse[Kernels::kFrequencies];
+    Words factors[Kernels::kFrequencies];  // codes are words times these over 2^15
     Register sums[Kernels::kFrequencies];
     for (int64_t f = 0; f < Kernels::kFrequencies; ++f) {
+      // 126.5, since words are off by some units; at most 4096, so that these are no part of a code.
       const Vec largest = Vec::load(a.largest + f * kTileOuts + 16 * half);
-      inverse[f] = select_positive(largest, Vec::set1(127) / largest, Vec::zero());
-      (largest * Vec::load(a.scales + 16 * half) * Vec::set1(1.0f / 127)).store(a.to_scales + f * kTileOuts + 16 * half);
+      const Vec exact = select_positive(largest, Vec::set1(126.5f * 512) / largest, Vec::zero());
+      const Register factor = _mm512_cvtps_epi32(min(Vec::set1(4096), exact).v);
+      factors[f] = bit_or(factor, _mm512_slli_epi32(factor, 16));
+      const Vec step = select_positive(largest, Vec::set1(512) / max(Vec::set1(1), to_float(factor)), Vec::zero());
+      (step * Vec::load(a.scales + 16 * half)).store(a.to_scales + f * kTileOuts + 16 * half);
       sums[f] = zero_register();
     }
     for (int64_t line = 0; line < a.chunks * 16; ++line) {
-      Register codes[Kernels::kFrequencies];
-      transform_codes(a.panel + line / 16 * 9 * 2 * kHalfBytes + half * kHalfBytes + line % 16 * kLineBytes,
-                      [&](int k, int64_t f, Vec u) {
-                        const Register code = _mm512_cvtps_epi32((u * inverse[f]).v);
-                        sums[f] = add32(sums[f], code);
-                        const Register byte = _mm512_sllv_epi32(bit_and(code, splat32(255)), splat32(8 * k));
-                        codes[f] = k == 0 ? byte : bit_or(codes[f], byte);
-                      });
+      const std::byte* from = a.panel + line / 16 * 9 * 2 * kHalfBytes + half * kHalfBytes + line % 16 * kLineBytes;
+      Words even[9], odd[9], half_even[kRows * 3], half_odd[kRows * 3];
+      for (int64_t i = 0; i < 9; ++i) {
+        const Register codes = load_bytes(from + i * 2 * kHalfBytes);
+        even[i] = _mm512_srai_epi16(shift_left16<8>(codes), 2);
+        odd[i] = _mm512_srai_epi16(bit_and(codes, upper), 2);
+      }
+      transform_words(even, half_even);
+      transform_words(odd, half_odd);
       std::byte* to = a.to + (line / 16 * kTileOuts + half * 16 + line % 16) * kLineBytes;
-      for (int64_t f = 0; f < Kernels::kFrequencies; ++f) store_bytes(to + f * slice, codes[f]);
+      for (int64_t i = 0; i < kRows; ++i) {
+        Words e[kColumns], o[kColumns];
+        transform_words_across(half_even + 3 * i, e);
+        transform_words_across(half_odd + 3 * i, o);
+        for (int64_t j = 0; j < kColumns; ++j) {
+          const int64_t f = kColumns * i + j;
+          const Words even_codes = _mm512_mulhrs_epi16(e[j], factors[f]), odd_codes = _mm512_mulhrs_epi16(o[j], factors[f]);
+          const Register codes = bit_or(bit_and(even_codes, lower), shift_left16<8>(odd_codes));
+          sums[f] = dot_u8_s8(sums[f], splat8(1), codes);
+          store_bytes(to + f * slice, codes);
+        }
+      }
     }
     for (int64_t f = 0; f < Kernels::kFrequencies; ++f) {
       const Vec offset = to_float(sums[f]) * Vec::set1(-128);
@@ -179,7 +224,7 @@ inline void multiply(const Kernels::Tiles& a, int64_t f, int64_t first) {
   const std::byte* w = a.weights + f * Kernels::weight_slice(a.chunks);
   for (int64_t c = 0; c < a.chunks; ++c, x += Kernels::kTiles * kLineBytes, w += 2 * kHalfBytes) {
     for (int r = 0; r < kCount; ++r) prefetch(x + Kernels::kTiles * kLineBytes + r * kLineBytes);
-    dot_lines<kInt8, kCount>(x, kLineBytes, w, kHalfBytes, 16, sum);
+    dot_lines<Dot<kInt8>, kCount>(x, kLineBytes, w, kHalfBytes, 16, sum);
   }
   float* to = a.sums + f * Kernels::kSumSlice + first * kTileOuts;
   SUMI_UNROLLED

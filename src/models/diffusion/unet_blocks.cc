@@ -99,7 +99,8 @@ Tensor TransformerBlock::attend(const Attention& layer, const Tensor& x,
   };
   const ops::AttentionOptions options{.scale = 1 / std::sqrt(static_cast<float>(size)),
                                       .causal = false,
-                                      .products = layer.query.products()};
+                                      .products = layer.query.products(),
+                                      .int8 = layer.query.int8()};
   const Tensor y = ops::attention(split(layer.query(normed)), split(layer.key(seen)),
                                   split(layer.value(seen)), options);
   const Tensor whole = merging ? merging->unmerge(ops::reshape(y, normed.shape())) : ops::reshape(y, x.shape());
