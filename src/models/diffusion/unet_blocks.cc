@@ -27,10 +27,17 @@ nn::GroupNorm load_norm(nn::WeightLoader& loader, const std::string& name,
   return loader.group_norm(named(name), channels, config.norm_groups, eps);
 }
 
+// Whether a block's activations, some 30 numbers for each of its input's, are few beside its weights, some 18 times
+// channels^2: reading those once more would cost more than the memory is worth.
+bool few_activations(const Tensor& x) {
+  const int64_t channels = x.size(3);
+  return 16 * (x.numel() / channels) <= channels;
+}
+
 // Runs now, or again in the backward if the step asks for it.
 template <class Part>
 Tensor run(const Part& part, const Tensor& x, const Tensor& other, bool checkpoint) {
-  if (!checkpoint) return part(x, other);
+  if (!checkpoint || few_activations(x)) return part(x, other);
   return tensor::checkpoint(
       [&part](const std::vector<Tensor>& in) { return part(in[0], in[1]); }, {x, other});
 }

@@ -16,7 +16,8 @@ namespace sumi::models {
 struct UNetStep {
   Tensor time;     // [B, time_dim], after its activation
   Tensor context;  // [B, T, context_dim]
-  // Gradient checkpointing: resnets and transformers keep only their inputs for the backward.
+  // Gradient checkpointing: resnets and transformers keep only their inputs for the backward, but for those that have many
+  // weights for few pixels.
   bool checkpoint = false;
   // The share of tokens that merge for self-attention (ops/token_merging.h), on the first level that attends.
   double token_merging = 0;
