@@ -247,29 +247,54 @@ Tensor pooled_prompt(const models::TextEncoder& encoder, const PromptTokens& tok
   return encoder.pooled(ids_of(tokens).rows(0, 1), embeddings_of(encoder, tokens).rows(0, 1));
 }
 
-Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
-                     int64_t clip_skip, bool penultimate) {
-  const int64_t count = static_cast<int64_t>(tokens.ids.size());
-  const Tensor embeddings = embeddings_of(encoder, tokens);
-  std::vector<Tensor> chunks;
-  for (int64_t chunk = 0; chunk < tokens.chunks; ++chunk)
-    chunks.push_back(penultimate
-                         ? encoder.penultimate_states(embeddings.rows(chunk, 1), clip_skip)
-                         : encoder.states(embeddings.rows(chunk, 1),
-                                          tokens.lengths[static_cast<size_t>(chunk)], clip_skip));
-  const int64_t width = encoder.output_size();
-  Tensor states = concat_first(chunks);
-  if (tokens.weighted) {
-    const double before = mean_of(states);
-    for (int64_t i = 0; i < count; ++i)
-      for (int64_t c = 0; c < width; ++c)
-        states.f32()[i * width + c] *= tokens.weights[static_cast<size_t>(i)];
-    const double after = mean_of(states);
-    const auto factor = static_cast<float>(before / after);
-    if (std::isfinite(factor))
-      for (int64_t i = 0; i < states.numel(); ++i) states.f32()[i] *= factor;
+namespace {
+
+// Multiplies the states of a prompt's tokens [tokens, width] by their weights.
+void apply_weights(const PromptTokens& tokens, Tensor& states) {
+  const int64_t width = states.size(1);
+  const double before = mean_of(states);
+  for (int64_t i = 0; i < states.size(0); ++i)
+    for (int64_t c = 0; c < width; ++c) states.f32()[i * width + c] *= tokens.weights[static_cast<size_t>(i)];
+  const auto factor = static_cast<float>(before / mean_of(states));
+  if (!std::isfinite(factor)) return;
+  for (int64_t i = 0; i < states.numel(); ++i) states.f32()[i] *= factor;
+}
+
+}  // namespace
+
+std::vector<Tensor> encode_prompts(const models::TextEncoder& encoder, const std::vector<const PromptTokens*>& prompts,
+                                   int64_t clip_skip, bool penultimate) {
+  std::vector<Tensor> embedded, parts;
+  std::vector<int64_t> lengths;  // of all chunks
+  for (const PromptTokens* tokens : prompts) {
+    embedded.push_back(embeddings_of(encoder, *tokens));
+    lengths.insert(lengths.end(), tokens->lengths.begin(), tokens->lengths.end());
   }
-  return states.view({1, count, width});
+  const Tensor embeddings = concat_first(embedded);
+  const auto chunks = static_cast<int64_t>(lengths.size());
+  for (int64_t begin = 0, end = 0; begin < chunks; begin = end) {
+    const int64_t length = lengths[static_cast<size_t>(begin)];
+    for (end = begin + 1; end < chunks && (!encoder.masks_padding() || lengths[static_cast<size_t>(end)] == length);) ++end;
+    const Tensor batch = embeddings.rows(begin, end - begin);
+    parts.push_back(penultimate ? encoder.penultimate_states(batch, clip_skip) : encoder.states(batch, length, clip_skip));
+  }
+  const int64_t width = encoder.output_size();
+  Tensor all = concat_first(parts);
+  all = all.view({all.numel() / width, width});
+  std::vector<Tensor> results;
+  int64_t first = 0;
+  for (const PromptTokens* tokens : prompts) {
+    const auto count = static_cast<int64_t>(tokens->ids.size());
+    Tensor states = all.rows(first, count);
+    if (tokens->weighted) apply_weights(*tokens, states);
+    results.push_back(states.view({1, count, width}));
+    first += count;
+  }
+  return results;
+}
+
+Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens, int64_t clip_skip, bool penultimate) {
+  return encode_prompts(encoder, {&tokens}, clip_skip, penultimate)[0];
 }
 
 }  // namespace sumi::diffusion

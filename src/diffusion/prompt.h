@@ -59,6 +59,9 @@ PromptTokens plain_prompt(const text::Tokenizer& tokenizer, const std::string& p
 // With `penultimate`, what Stable Diffusion XL sees.
 Tensor encode_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens,
                      int64_t clip_skip = 0, bool penultimate = false);
+// The same of several prompts, in one batch where the encoder allows it: its weights are then read once.
+std::vector<Tensor> encode_prompts(const models::TextEncoder& encoder, const std::vector<const PromptTokens*>& prompts,
+                                   int64_t clip_skip = 0, bool penultimate = false);
 // [1, P], of the first chunk.
 Tensor pooled_prompt(const models::TextEncoder& encoder, const PromptTokens& tokens);
 

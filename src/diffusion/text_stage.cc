@@ -32,6 +32,12 @@ EncodedPrompts encode(const text::Tokenizer& tokenizer, const models::TextEncode
     if (out.negative_tokens.chunks > out.text_tokens.chunks)
       out.text_tokens = tokens(request.prompt, out.negative_tokens.chunks);
   }
+  if (guided && request.clip_skip == 0) {
+    const std::vector<Tensor> both = encode_prompts(encoder, {&out.text_tokens, &out.negative_tokens}, 0, penultimate);
+    out.text = both[0];
+    out.negative = both[1];
+    return out;
+  }
   out.text = encode_prompt(encoder, out.text_tokens, request.clip_skip, penultimate);
   if (guided) out.negative = encode_prompt(encoder, out.negative_tokens, 0, penultimate);
   return out;

@@ -29,6 +29,7 @@ class ClipEncoder : public TextEncoder {
   Tensor states(const Tensor& embeddings, int64_t, int64_t clip_skip) const override {
     return clip_.hidden_states_of(embeddings, clip_skip);
   }
+  bool masks_padding() const override { return false; }
   Tensor penultimate_states(const Tensor& embeddings, int64_t clip_skip) const override {
     return clip_.layer_states(embeddings, clip_skip + 1);
   }
@@ -108,6 +109,7 @@ class BidirectionalEncoder : public TextEncoder {
     return decoder_.token_embeddings(ids);
   }
 
+  bool masks_padding() const override { return true; }
   Tensor states(const Tensor& embeddings, int64_t text_length, int64_t clip_skip) const override {
     if (clip_skip != 0)
       fail("clip skip {}: the text encoder is not CLIP; expected 0", clip_skip);

@@ -25,6 +25,8 @@ class TextEncoder {
   // [B, T, output_size]. clip_skip leaves out the last layers (diffusers' option for CLIP). Throws Error if the encoder
   // has no such number of layers to leave out.
   virtual Tensor states(const Tensor& embeddings, int64_t text_length, int64_t clip_skip) const = 0;
+  // Whether text_length makes a difference.
+  virtual bool masks_padding() const = 0;
 
   // What Stable Diffusion XL sees: the states before the last layer, without the final norm; and
   // the whole text as one vector [B, P], projected. CLIP alone has them (Error).
