@@ -2,8 +2,6 @@
 // int8 in vectors, and bf16, have contents.
 #include "kernels/picture_attention.h"
 
-#include <vector>
-
 #include "kernels/isa/dot_rows.h"
 #include "kernels/isa/exp2.h"
 #include "kernels/isa/gelu.h"
@@ -49,7 +47,7 @@ struct Packed {
   Packed(const std::byte* memory, const Sizes& s) {
     auto* base = const_cast<std::byte*>(memory);
     const auto take = [&](int64_t size) {
-      std::byte* own = base + bytes;
+      std::byte* own = base ? base + bytes : nullptr;
       bytes += round_up(size, 64);
       return own;
     };
@@ -87,47 +85,50 @@ Vec centre(float* row, const float* middle, int64_t wide) {
 
 inline float inverse_of(float scale) { return scale > 0 ? 1 / scale : 0; }
 
-void pack_keys(const PictureAttentionKernels::Packing& a, const Sizes& s, const Packed& to, float* mean, float* rows) {
+constexpr int64_t kMost = PictureAttentionKernels::kMostCodes;
+
+void pack_keys(const PictureAttentionKernels::Packing& a, const Sizes& s, const Packed& to) {
+  alignas(64) float mean[kMost], row[kMost];
   for (int64_t d = 0; d < s.wide; ++d) mean[d] = 0;
   for (int64_t key = 0; key < a.keys; ++key) {
-    widen_row(a.k + key * a.row, a.head_dim, rows);
-    for (int64_t d = 0; d < s.wide; d += 16) (Vec::load(mean + d) + Vec::load(rows + d)).store(mean + d);
+    widen_row(a.k + key * a.row, a.head_dim, row);
+    for (int64_t d = 0; d < s.wide; d += 16) (Vec::load(mean + d) + Vec::load(row + d)).store(mean + d);
   }
   for (int64_t d = 0; d < s.wide; ++d) mean[d] /= static_cast<float>(a.keys);
+  const auto read = [&](int64_t key) {  // less the mean, and its largest magnitude
+    widen_row(a.k + (key < a.keys ? key : a.keys - 1) * a.row, a.head_dim, row);
+    return centre(row, mean, s.wide);
+  };
   for (int64_t block = 0; block < s.blocks; ++block) {
-    const int64_t n = s.block_keys(block);
+    const int64_t first = block * kKeys, end = first + s.block_keys(block);
     Vec largest = Vec::zero();
-    for (int64_t i = 0; i < n; ++i) {
-      const int64_t key = block * kKeys + i, own = key < a.keys ? key : a.keys - 1;
-      widen_row(a.k + own * a.row, a.head_dim, rows + i * s.wide);
-      largest = max(largest, centre(rows + i * s.wide, mean, s.wide));
-    }
+    for (int64_t key = first; key < end; ++key) largest = max(largest, read(key));
     const float scale = max_lanes(largest) / 127;
     to.key_scales[block] = scale;
     const Vec inverse = Vec::set1(inverse_of(scale));
-    std::byte* codes = to.key_codes + block * kKeys * s.groups * 4;
-    for (int64_t i = 0; i < n; ++i)
+    for (int64_t key = first; key < end; ++key) {
+      read(key);
+      std::byte* codes = to.key_codes + key * s.groups * 4;
       for (int64_t d = 0; d < s.groups * 4; d += 16) {
         int8_t own[16];
-        round_16(rows + i * s.wide + d, inverse, own);
-        const int64_t count = s.groups * 4 - d < 16 ? s.groups * 4 - d : 16;
-        for (int64_t j = 0; j < count; ++j) codes[i * s.groups * 4 + d + j] = static_cast<std::byte>(own[j] + 128);
+        round_16(row + d, inverse, own);
+        for (int64_t j = 0; j < 16 && d + j < s.groups * 4; ++j) codes[d + j] = static_cast<std::byte>(own[j] + 128);
       }
+    }
   }
 }
 
-void pack_values(const PictureAttentionKernels::Packing& a, const Sizes& s, const Packed& to, float* low, float* rows) {
-  float* high = to.value_scales;  // until there are scales
+void pack_values(const PictureAttentionKernels::Packing& a, const Sizes& s, const Packed& to) {
+  alignas(64) float low[kMost], high[kMost], row[kMost], inverse[kMost];
   for (int64_t d = 0; d < s.wide; ++d) low[d] = 1e30f, high[d] = -1e30f;
   for (int64_t key = 0; key < a.keys; ++key) {
-    widen_row(a.v + key * a.row, a.head_dim, rows);
+    widen_row(a.v + key * a.row, a.head_dim, row);
     for (int64_t d = 0; d < s.wide; d += 16) {
-      const Vec x = Vec::load(rows + d);
+      const Vec x = Vec::load(row + d);
       min(Vec::load(low + d), x).store(low + d);
       max(Vec::load(high + d), x).store(high + d);
     }
   }
-  float* inverse = low;
   for (int64_t d = 0; d < s.wide; ++d) {
     to.value_middles[d] = (low[d] + high[d]) / 2;
     to.value_scales[d] = (high[d] - low[d]) / 254;
@@ -138,11 +139,11 @@ void pack_values(const PictureAttentionKernels::Packing& a, const Sizes& s, cons
     std::byte* codes = to.value_codes + block * kKeys * s.high;
     if (count < n || a.head_dim < s.high) std::memset(codes, 0, static_cast<size_t>(n * s.high));
     for (int64_t i = 0; i < count; ++i) {
-      widen_row(a.v + (block * kKeys + i) * a.row, a.head_dim, rows);
+      widen_row(a.v + (block * kKeys + i) * a.row, a.head_dim, row);
       for (int64_t d = 0; d < s.wide; d += 16) {
         int8_t own[16];
-        ((Vec::load(rows + d) - Vec::load(to.value_middles + d)) * Vec::load(inverse + d)).store(rows);
-        round_16(rows, Vec::set1(1), own);
+        ((Vec::load(row + d) - Vec::load(to.value_middles + d)) * Vec::load(inverse + d)).store(row + d);
+        round_16(row + d, Vec::set1(1), own);
         for (int64_t j = 0; j < 16 && d + j < a.head_dim; ++j) codes[(d + j) * n + i] = static_cast<std::byte>(own[j]);
       }
     }
@@ -152,10 +153,8 @@ void pack_values(const PictureAttentionKernels::Packing& a, const Sizes& s, cons
 void pack(const PictureAttentionKernels::Packing& a) {
   const Sizes s(a.keys, a.head_dim);
   const Packed to(a.to, s);
-  thread_local std::vector<float> memory;
-  memory.resize(static_cast<size_t>((kKeys + 1) * s.wide));
-  pack_keys(a, s, to, memory.data(), memory.data() + s.wide);
-  pack_values(a, s, to, memory.data(), memory.data() + s.wide);
+  pack_keys(a, s, to);
+  pack_values(a, s, to);
   std::memset(to.counted, 1, static_cast<size_t>(a.keys));
   std::memset(to.counted + a.keys, 0, static_cast<size_t>(s.keys - a.keys));
 }
@@ -173,7 +172,7 @@ struct Scratch {
 
   Scratch(std::byte* memory, const Sizes& s) {
     const auto take = [&](int64_t size) {
-      std::byte* own = memory + bytes;
+      std::byte* own = memory ? memory + bytes : nullptr;
       bytes += size;
       return own;
     };
@@ -191,8 +190,8 @@ int64_t scratch_bytes(int64_t head_dim) { return Scratch(nullptr, Sizes(kKeys, h
 
 // Queries as codes with a scale for each; those after the last are zero.
 void take_queries(const PictureAttentionKernels::Block& a, int64_t first, int64_t count, const Sizes& s, Scratch& m) {
-  alignas(64) float row[PictureAttentionKernels::kMostCodes];
-  int8_t codes[PictureAttentionKernels::kMostCodes] = {};
+  alignas(64) float row[kMost];
+  int8_t codes[kMost] = {};
   const Vec zero = Vec::zero();
   for (int64_t q = 0; q < kQueries; ++q) {
     Vec largest = zero;
