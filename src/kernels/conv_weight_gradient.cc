@@ -55,8 +55,8 @@ void lay_out(const ConvWeightGradient& p, const Lines& lines, const Kernels& ker
 }  // namespace
 
 bool has_conv_weight_gradient(const ConvWeightGradient& p) {
-  return conv_weight_gradient_kernels().block && p.width > 0 && p.height > 0 && p.batch > 0 && p.width % 2 == 0 && p.in % Kernels::kBlock == 0 &&
-         p.out % Kernels::kBlock == 0;
+  return conv_weight_gradient_kernels().block && p.width > 0 && p.height > 0 && p.batch > 0 && p.width % 2 == 0 &&
+         p.in % Kernels::kBlock == 0 && p.out % Kernels::kBlock == 0;
 }
 
 void conv_weight_gradient(const ConvWeightGradient& p, float* f32, uint16_t* bf16,
@@ -74,17 +74,17 @@ void conv_weight_gradient(const ConvWeightGradient& p, float* f32, uint16_t* bf1
     thread_local base::Scratch sums;
     const int64_t in = task % across * kBlock, out = task / across * kBlock, at = (out * p.in + in) * kTaps;
     kernels.block({.even = lines.even + in / kLine * in_step,
-                     .odd = lines.odd + in / kLine * in_step,
-                     .in_step = in_step,
-                     .dy = lines.dy + out / kLine * out_step,
-                     .out_step = out_step,
-                     .rows = rows,
-                     .pairs = pairs,
-                     .picture_rows = p.height,
-                     .in = p.in,
-                     .f32 = f32 ? f32 + at : nullptr,
-                     .bf16 = bf16 ? bf16 + at : nullptr,
-                     .sums = reinterpret_cast<float*>(sums.at_least(kTaps * kBlock * kBlock * sizeof(float)))});
+                   .odd = lines.odd + in / kLine * in_step,
+                   .in_step = in_step,
+                   .dy = lines.dy + out / kLine * out_step,
+                   .out_step = out_step,
+                   .rows = rows,
+                   .pairs = pairs,
+                   .picture_rows = p.height,
+                   .in = p.in,
+                   .f32 = f32 ? f32 + at : nullptr,
+                   .bf16 = bf16 ? bf16 + at : nullptr,
+                   .sums = reinterpret_cast<float*>(sums.at_least(kTaps * kBlock * kBlock * sizeof(float)))});
   });
 }
 

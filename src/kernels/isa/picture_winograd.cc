@@ -118,7 +118,9 @@ void code_largest(const std::byte* panel, int64_t chunks, float* to) {
 // The same in whole numbers of 16 bits, 64 for each of a code: of the even and of the odd inputs among four, since a register
 // holds two of each lane. Enough for codes of 8 bits, and a quarter of the operations.
 using Words = Register;
-inline Words times(Words a, float factor) { return _mm512_mulhrs_epi16(a, _mm512_set1_epi16(static_cast<int16_t>(factor * 32768))); }
+inline Words times(Words a, float factor) {
+  return _mm512_mulhrs_epi16(a, _mm512_set1_epi16(static_cast<int16_t>(factor * 32768)));
+}
 inline Words sub16(Words a, Words b) { return _mm512_sub_epi16(a, b); }
 
 inline void transform_words(const Words* g, Words* half) {  // [3][3] to [kRows][3], Winograd<2>::weights
