@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/memory.h"
+#include "base/round_up.h"
 #include "base/threads.h"
 #include "kernels/elementwise.h"
 #include "kernels/isa_copies.h"
@@ -26,8 +27,6 @@ constexpr int64_t kMostBlock = 8;                  // strips of rows and of colu
 constexpr int64_t kMostPacked = int64_t{6} << 20;  // elements of a factor that are laid out at a time
 constexpr int64_t kMostDepth = kMostRoundedDepth;  // and of K
 
-int64_t rounded_up(int64_t count, int64_t unit) { return (count + unit - 1) / unit * unit; }
-
 // Rows or columns [begin, begin + outer) of a factor, and k [k_begin, k_begin + k).
 ProductFactor part(const ProductFactor& factor, int64_t begin, int64_t outer, int64_t k_begin, int64_t k) {
   ProductFactor p = factor;
@@ -41,8 +40,8 @@ ProductFactor part(const ProductFactor& factor, int64_t begin, int64_t outer, in
 }
 
 uint16_t* packed(const ProductFactor& factor, bool as_b, base::Scratch& memory) {
-  const int64_t strips = rounded_up(factor.outer, kProductStrip) / kProductStrip;
-  const int64_t steps = rounded_up(factor.k, kProductStep) / kProductStep;
+  const int64_t strips = base::round_up(factor.outer, kProductStrip) / kProductStrip;
+  const int64_t steps = base::round_up(factor.k, kProductStep) / kProductStep;
   const auto bytes = static_cast<size_t>(strips * steps * kProductPiece * 2);
   auto* out = reinterpret_cast<uint16_t*>(memory.at_least(bytes));
   const int64_t count = factor.outer_contiguous ? steps : strips;
@@ -53,7 +52,8 @@ uint16_t* packed(const ProductFactor& factor, bool as_b, base::Scratch& memory) 
 // body(first strip of rows, end, first of columns, end) for blocks of c as large as still give each thread some.
 template <class Body>
 void for_blocks(int64_t m, int64_t n, const Body& body) {
-  const int64_t rows = rounded_up(m, kProductStrip) / kProductStrip, columns = rounded_up(n, kProductStrip) / kProductStrip;
+  const int64_t rows = base::round_up(m, kProductStrip) / kProductStrip;
+  const int64_t columns = base::round_up(n, kProductStrip) / kProductStrip;
   int64_t block = kMostBlock;
   const auto blocks = [&](int64_t strips) { return (strips + block - 1) / block; };
   while (block > 1 && blocks(rows) * blocks(columns) < 6 * base::num_threads()) block /= 2;
@@ -92,7 +92,7 @@ void multiply_rounded(Bf16ProductKernels::Product p, uint16_t* c, int64_t ldc) {
 template <class Multiply>
 void for_pieces(const ProductFactor& a, const ProductFactor& b, int64_t k, int64_t depth, const Multiply& multiply) {
   thread_local base::Scratch memory_a, memory_b;
-  const int64_t m = a.outer, n = b.outer, padded = rounded_up(depth, kProductStep);
+  const int64_t m = a.outer, n = b.outer, padded = base::round_up(depth, kProductStep);
   const int64_t most = std::max(kProductStrip, kMostPacked / padded / kProductStrip * kProductStrip);
   const uint16_t* packed_b = nullptr;
   for (int64_t row = 0; row < m; row += most) {

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/half.h"
+#include "base/round_up.h"
 #include "kernels/dequantize.h"
 #include "kernels/unpack_block.h"
 
@@ -12,27 +13,21 @@ namespace sumi::kernels {
 
 namespace {
 
-size_t round_up(size_t value, size_t multiple) { return (value + multiple - 1) / multiple * multiple; }
-
-const std::byte* panel_at(const PackedMatrix& matrix, int64_t panel) {
-  return matrix.data + static_cast<size_t>(panel) * matrix.panel_bytes;
-}
-
 const std::byte* block_at(const PackedMatrix& matrix, int64_t panel, int64_t block) {
-  return panel_at(matrix, panel) + block_offset(matrix.code, matrix.scale, block);
+  return matrix.panel_at(panel) + block_offset(matrix.code, matrix.scale, block);
 }
 
 void finish_layout(PackedMatrix& matrix) {
   const size_t k = static_cast<size_t>(matrix.k);
   if (!matrix.quantized()) {
-    const size_t rows = matrix.code == CodeKind::bf16 ? round_up(k, 2) : k;
-    matrix.panel_bytes = round_up(rows * kPanel * (matrix.code == CodeKind::f32 ? 4 : 2), 64);
+    const size_t rows = matrix.code == CodeKind::bf16 ? base::round_up(k, 2) : k;
+    matrix.panel_bytes = base::round_up(rows * kPanel * (matrix.code == CodeKind::f32 ? 4 : 2), 64);
     return;
   }
   // Where a block behind the last would lie, less the super-scales there would be before it: they come with 8 blocks.
   const int64_t blocks = matrix.k / kBlock;
   const int64_t end = block_offset(matrix.code, matrix.scale, blocks) - super_bytes(matrix.scale);
-  matrix.panel_bytes = round_up(static_cast<size_t>(end), 64);
+  matrix.panel_bytes = base::round_up(static_cast<size_t>(end), 64);
 }
 
 void dequantize_source_row(SourceKind kind, const std::byte* row, int64_t k, float* out) {
@@ -237,7 +232,7 @@ PackedScale packed_scale_at(const PackedMatrix& matrix, int64_t row, int64_t col
   const int64_t n = row % kPanel, block = column / kBlock, half = column % kBlock / 16;
   const std::byte* scale =
       block_at(matrix, row / kPanel, block) + code_bytes(matrix.code) + high_bytes(matrix.code);
-  const std::byte* super = panel_at(matrix, row / kPanel) + super_offset(matrix.code, matrix.scale, block);
+  const std::byte* super = matrix.panel_at(row / kPanel) + super_offset(matrix.code, matrix.scale, block);
   const auto half_at = [](const std::byte* base, int64_t index) {
     uint16_t bits;
     std::memcpy(&bits, base + 2 * index, 2);
@@ -262,7 +257,7 @@ PackedScale packed_scale_at(const PackedMatrix& matrix, int64_t row, int64_t col
 }
 
 float packed_weight_at(const PackedMatrix& matrix, int64_t row, int64_t column) {
-  const std::byte* panel = panel_at(matrix, row / kPanel);
+  const std::byte* panel = matrix.panel_at(row / kPanel);
   const int64_t n = row % kPanel;
   if (!matrix.quantized()) {
     const bool pairs = matrix.code == CodeKind::bf16;
@@ -322,7 +317,7 @@ void unpack_codes(const PackedMatrix& matrix, const std::byte* codes, const std:
 }  // namespace
 
 void unpack_panel(const PackedMatrix& matrix, int64_t panel, float* out) {
-  if (!matrix.quantized()) return unpack_float_panel(matrix, panel_at(matrix, panel), out);
+  if (!matrix.quantized()) return unpack_float_panel(matrix, matrix.panel_at(panel), out);
   uint8_t codes[kPanel][kBlock];
   for (int64_t block = 0; block < matrix.k / kBlock; ++block) {
     const std::byte* from = block_at(matrix, panel, block);

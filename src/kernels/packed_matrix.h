@@ -74,6 +74,7 @@ struct PackedMatrix {
   size_t panel_bytes = 0;           // a multiple of 64
   const std::byte* data = nullptr;  // aligned to 64
 
+  const std::byte* panel_at(int64_t panel) const { return data + static_cast<size_t>(panel) * panel_bytes; }
   int64_t panels() const { return (n + kPanel - 1) / kPanel; }
   size_t bytes() const { return panel_bytes * static_cast<size_t>(panels()); }
   bool quantized() const { return code >= CodeKind::u4; }

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/half.h"
 #include "base/memory.h"
+#include "base/round_up.h"
 #include "base/threads.h"
 #include "kernels/isa_copies.h"
 #include "kernels/picture_winograd.h"
@@ -35,8 +36,6 @@ constexpr int64_t kTaskPanels = 16;
 constexpr int64_t kFewPixels = 32;
 // A convolution's input is copied in pieces of about this many bytes.
 constexpr int64_t kCopiedBytes = int64_t{24} << 20;
-
-int64_t round_up(int64_t count, int64_t block) { return (count + block - 1) / block * block; }
 
 uint16_t bf16_of(const void* data, TileSource source, int64_t i) {
   if (source == TileSource::f32) return base::float_to_bf16(static_cast<const float*>(data)[i]);
@@ -272,7 +271,7 @@ void tile_product(TileInput x, const TileAffine& affine, int64_t batch, int64_t 
                                 .y = y};
   const bool in_lines = kernels.zero_code != 0;  // how vectors want them
   if (!x.bf16 || affine.scale || affine.silu || weights.int8 || in_lines) {  // copied, as a convolution's
-    const int64_t chunk_stride = round_up(all, kRows) * kLineBytes;
+    const int64_t chunk_stride = base::round_up(all, kRows) * kLineBytes;
     std::byte* copied = copied_memory(in / weights.depth() * chunk_stride);
     std::vector<float> scales(static_cast<size_t>(weights.int8 ? all : 0));
     constexpr int64_t kPiece = 64;

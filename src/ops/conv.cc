@@ -71,14 +71,19 @@ onednn::ConvWeights pack(const Tensor& weight, onednn::ConvType type, const Conv
   return onednn::ConvWeights(wide.f32(), typical, type);
 }
 
+// Whether the kernel is 1x1, or 3x3 with a border of one, and moves by single pixels. `o`: Conv2dOptions or Problem.
+template <class Options>
+bool keeps_size(int64_t kernel_height, int64_t kernel_width, const Options& o) {
+  const int64_t pad = kernel_height / 2;
+  return (kernel_height == 1 || kernel_height == 3) && kernel_width == kernel_height && o.stride == 1 && o.pad_top == pad &&
+         o.pad_bottom == pad && o.pad_left == pad && o.pad_right == pad;
+}
+
 // Whether the convolution goes through kernels/lane_product.h: oneDNN is as fast with 1x1 convolutions
 // of f32.
 bool in_lanes(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) {
-  const int64_t kernel = weight[2], padding = kernel / 2;
-  return (kernel == 3 || (kernel == 1 && storage != ConvStorage::f32)) && weight[3] == kernel && o.stride == 1 &&
-         o.pad_top == padding && o.pad_bottom == padding && o.pad_left == padding &&
-         o.pad_right == padding && weight[0] % kernels::kLanes == 0 &&
-         weight[1] % kernels::kLanes == 0;
+  return keeps_size(weight[2], weight[3], o) && (weight[2] == 3 || storage != ConvStorage::f32) &&
+         weight[0] % kernels::kLanes == 0 && weight[1] % kernels::kLanes == 0;
 }
 
 bool two_bytes(ConvStorage storage) {
@@ -87,11 +92,9 @@ bool two_bytes(ConvStorage storage) {
 
 // Whether the convolution goes through kernels/picture_tiles.h.
 bool in_tiles(const Shape& weight, ConvStorage storage, const Conv2dOptions& o) {
-  const int64_t kernel = weight[2], padding = kernel / 2;
-  return storage != ConvStorage::f32 && kernels::has_picture_tiles() && (kernel == 1 || kernel == 3) &&
-         weight[3] == kernel && o.stride == 1 && o.pad_top == padding && o.pad_bottom == padding &&
-         o.pad_left == padding && o.pad_right == padding && weight[0] % kernels::kTileOuts == 0 &&
-         weight[1] % kernels::TileWeights::depth(false) == 0 && weight[0] > 0 && weight[1] > 0;
+  return storage != ConvStorage::f32 && kernels::has_picture_tiles() && keeps_size(weight[2], weight[3], o) &&
+         weight[0] % kernels::kTileOuts == 0 && weight[1] % kernels::TileWeights::depth(false) == 0 && weight[0] > 0 &&
+         weight[1] > 0;
 }
 
 kernels::TileSource tile_source(DType dtype) {
@@ -148,10 +151,9 @@ Tensor conv2d_in_tiles(const Problem& p, const Tensor& x, const PackedConv& weig
 // Whether kernels/picture_tiles.h convolves plain weights in bf16: its vectors read them as they are, where oneDNN first lays
 // them out anew for each call, which often takes longer than the convolution.
 bool by_plain_tiles(const Problem& p, Products products) {
-  const int64_t kernel = p.kernel_height, pad = kernel / 2, depth = kernels::TileWeights::depth(false);
-  return products == Products::bf16 && kernels::picture_tile_kernels().winograd && (kernel == 1 || kernel == 3) &&
-         p.kernel_width == kernel && p.stride == 1 && p.pad_top == pad && p.pad_bottom == pad && p.pad_left == pad &&
-         p.pad_right == pad && p.in_channels % depth == 0 && p.out_channels % depth == 0;
+  constexpr int64_t kDepth = kernels::TileWeights::depth(false);
+  return products == Products::bf16 && kernels::picture_tile_kernels().winograd &&
+         keeps_size(p.kernel_height, p.kernel_width, p) && p.in_channels % kDepth == 0 && p.out_channels % kDepth == 0;
 }
 
 // The convolution of x, or with `turned` its gradient by the picture, of which x is the result's gradient.

@@ -3,8 +3,6 @@
 #include <cstring>
 
 #include "base/error.h"
-#include "base/threads.h"
-#include "kernels/elementwise.h"
 
 namespace sumi::train {
 namespace {
@@ -36,24 +34,6 @@ void check_optimizer_options(const OptimizerOptions& options) {
     return;
   }
   fail("optimizer: expected adamw, adamw_8bit, adafactor, lion or sgd, found {}", options.name);
-}
-
-const float* Gradient::read(int64_t begin, int64_t count, float* buffer) const {
-  const bool wide = stored_.dtype() == DType::f32;
-  if (wide && factor_ == 1) return stored_.f32() + begin;
-  const kernels::ElementwiseKernels& elementwise = kernels::elementwise_kernels();
-  if (!wide) elementwise.widen(stored_.data<uint16_t>() + begin, buffer, count);
-  elementwise.scale(wide ? stored_.f32() + begin : buffer, factor_, buffer, count);
-  return buffer;
-}
-
-Tensor Gradient::whole() const {
-  if (stored_.dtype() == DType::f32 && factor_ == 1) return stored_;
-  Tensor all = Tensor::empty(stored_.shape());
-  float* to = all.f32();
-  base::parallel_for(all.numel(), 32768,
-                     [&](int64_t begin, int64_t end) { read(begin, end - begin, to + begin); });
-  return all;
 }
 
 Optimizer::Optimizer(std::vector<Parameter> parameters, const OptimizerOptions& options)

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "train/gradient.h"
 #include "train/parameter.h"
 
 namespace sumi::train {
@@ -30,21 +31,6 @@ void check_optimizer_options(const OptimizerOptions& options);
 
 // What an optimiser remembers of one parameter, e.g. {"exp_avg", tensor}.
 using ParameterState = std::vector<std::pair<const char*, Tensor>>;
-
-// A gradient as it waited for its use, f32 or bf16, times a factor.
-class Gradient {
- public:
-  Gradient(Tensor stored, float factor) : stored_(std::move(stored)), factor_(factor) {}
-
-  // Elements [begin, begin + count): where they lie, or in `buffer`.
-  const float* read(int64_t begin, int64_t count, float* buffer) const;
-  // All in f32.
-  Tensor whole() const;
-
- private:
-  Tensor stored_;
-  float factor_;
-};
 
 // One parameter's step.
 class UpdateRule {

@@ -6,6 +6,7 @@
 #include "base/threads.h"
 #include "kernels/elementwise.h"
 #include "tensor/autograd.h"
+#include "train/gradient.h"
 
 namespace sumi::train {
 namespace {
@@ -13,24 +14,24 @@ namespace {
 constexpr int64_t kPiece = 65536;  // elements whose squares are summed together, in a fixed order
 
 // Part by part, so that those of bf16 are widened in the first cache.
-float sum_of_squares(const Tensor& x, int64_t begin, int64_t end) {
+float sum_of_squares(const Gradient& x, int64_t begin, int64_t end) {
   constexpr int64_t kPart = 4096;
   float wide[kPart], sum = 0;
   for (int64_t i = begin; i < end; i += kPart) {
     const int64_t count = std::min(kPart, end - i);
-    if (x.dtype() == DType::bf16) kernels::elementwise_kernels().widen(x.data<uint16_t>() + i, wide, count);
-    const float* part = x.dtype() == DType::bf16 ? wide : x.f32() + i;
+    const float* part = x.read(i, count, wide);
     sum += kernels::elementwise_kernels().dot(part, part, count);
   }
   return sum;
 }
 
 double sum_of_squares(const Tensor& x) {
+  const Gradient gradient(x, 1);
   const int64_t pieces = (x.numel() + kPiece - 1) / kPiece;
   std::vector<float> sums(static_cast<size_t>(pieces));
   base::parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i)
-      sums[static_cast<size_t>(i)] = sum_of_squares(x, i * kPiece, std::min(x.numel(), (i + 1) * kPiece));
+      sums[static_cast<size_t>(i)] = sum_of_squares(gradient, i * kPiece, std::min(x.numel(), (i + 1) * kPiece));
   });
   double total = 0;
   for (const float sum : sums) total += sum;

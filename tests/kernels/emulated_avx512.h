@@ -120,6 +120,9 @@ inline __m512i _mm512_mulhrs_epi16(__m512i a, __m512i b) {
     return (emulated::lane<int16_t>(a, i) * emulated::lane<int16_t>(b, i) + (1 << 14)) >> 15;
   });
 }
+inline __m512i _mm512_srli_epi32(__m512i a, int n) {
+  return emulated::lanes<uint32_t>([&](int i) { return emulated::lane<uint32_t>(a, i) >> n; });
+}
 inline __m512i _mm512_slli_epi32(__m512i a, int n) {
   return emulated::lanes<uint32_t>([&](int i) { return emulated::lane<uint32_t>(a, i) << n; });
 }

@@ -1,6 +1,7 @@
 // Pairs of bf16 as products of vectors and tiles want them: two rows side by side, and squares of pairs turned.
 #pragma once
 
+#include "kernels/isa/bf16_store.h"
 #include "kernels/isa/simd_int.h"
 
 #if defined(SUMI_BF16)
@@ -19,17 +20,7 @@ inline void interleave(const uint16_t* even, const uint16_t* odd, uint32_t* pair
 }
 
 inline void interleave(const float* even, const float* odd, uint32_t* pairs) {
-#if defined(SUMI_EMULATE_AVX512)
-  uint16_t narrow[2][16];
-  bf16_from_floats(even, 16, narrow[0]);
-  bf16_from_floats(odd, 16, narrow[1]);
-  interleave(narrow[0], narrow[1], pairs);
-#else
-  const auto wide = [](const float* p) {
-    return _mm512_cvtepu16_epi32(reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(_mm512_loadu_ps(p))));
-  };
-  _mm512_storeu_si512(pairs, _mm512_or_si512(wide(even), _mm512_slli_epi32(wide(odd), 16)));
-#endif
+  store_pairs(Vec::load(even), Vec::load(odd), pairs);
 }
 
 // Rows and columns of 4 bytes exchanged: take(column, register of it) for the first kColumns columns of kRows rows, `stride`
@@ -83,15 +74,7 @@ inline Register lower_and_upper(Register a, Register b) {
 }
 // The upper halves of a's lanes, moved down, and the lower halves of b's, moved up.
 inline Register upper_and_lower(Register a, Register b) {
-#if defined(SUMI_EMULATE_AVX512)
-  uint32_t x[16], y[16];
-  store_bytes(x, a);
-  store_bytes(y, b);
-  for (int i = 0; i < 16; ++i) x[i] = x[i] >> 16 | y[i] << 16;
-  return load_bytes(x);
-#else
-  return _mm512_or_si512(_mm512_srli_epi32(a, 16), _mm512_slli_epi32(b, 16));
-#endif
+  return bit_or(_mm512_srli_epi32(a, 16), _mm512_slli_epi32(b, 16));
 }
 
 }  // namespace sumi::kernels::SUMI_ISA

@@ -71,7 +71,7 @@ struct Tail {
   Tail(const PackedMatrix& w, int64_t panel, int count, int64_t steps) {
     const size_t bytes = static_cast<size_t>((w.k + 1) / 2 * 4 * kPanel - steps * kStepBytes);
     for (int p = 0; p < count; ++p)
-      std::memcpy(panels[p], w.data + static_cast<size_t>(panel + p) * w.panel_bytes + steps * kStepBytes, bytes);
+      std::memcpy(panels[p], w.panel_at(panel + p) + steps * kStepBytes, bytes);
   }
 };
 

@@ -64,7 +64,7 @@ SUMI_INLINE Register load_group(const PanelPointers& p, int v) {
 
 template <CodeKind kCode, ScaleKind kScale>
 SUMI_INLINE PanelPointers panel_at(const PackedMatrix& w, int64_t panel, int64_t block) {
-  const std::byte* base = w.data + static_cast<size_t>(panel) * w.panel_bytes;
+  const std::byte* base = w.panel_at(panel);
   return {base + block_offset(kCode, kScale, block), base + super_offset(kCode, kScale, block)};
 }
 

@@ -10,13 +10,11 @@
 namespace sumi::kernels::SUMI_ISA {
 namespace {
 
-inline Vec magnitude(Vec x) { return max(x, Vec::zero() - x); }
-
 float largest_magnitude(const float* values, int64_t count) {
   Vec most = Vec::zero();
   int64_t i = 0;
-  for (; i + Vec::kWidth <= count; i += Vec::kWidth) most = max(most, magnitude(Vec::load(values + i)));
-  if (i < count) most = max(most, magnitude(load_partial(values + i, count - i)));
+  for (; i + Vec::kWidth <= count; i += Vec::kWidth) most = max(most, absolute(Vec::load(values + i)));
+  if (i < count) most = max(most, absolute(load_partial(values + i, count - i)));
   return max_lanes(most);
 }
 
@@ -105,6 +103,8 @@ class Encoder {
   __m512i last_;
 };
 
+inline __mmask16 first_lanes(int64_t count) { return static_cast<__mmask16>(count < 16 ? (1u << count) - 1 : 0xffffu); }
+
 template <bool kSigned>
 inline __m128i codes_of(const Encoder& encoder, __m512 x) {
   const __m512 magnitude = _mm512_abs_ps(x);
@@ -124,16 +124,14 @@ void write_codes(const float* values, float inverse, int64_t count, uint8_t* cod
   const Encoder encoder(kSigned);
   const __m512 factor = _mm512_set1_ps(inverse);
   for (int64_t i = 0; i < count; i += 16) {
-    const auto lanes = static_cast<__mmask16>(count - i < 16 ? (1u << (count - i)) - 1 : 0xffffu);
+    const __mmask16 lanes = first_lanes(count - i);
     const __m512 x = _mm512_mul_ps(_mm512_maskz_loadu_ps(lanes, values + i), factor);
     _mm_mask_storeu_epi8(codes + i, lanes, codes_of<kSigned>(encoder, x));
   }
 }
 
-float write(const float* values, bool is_signed, int64_t count, uint8_t* codes) {
-  const float scale = largest_magnitude(values, count), inverse = scale > 0 ? 1 / scale : 0;
+void write_codes(const float* values, float inverse, bool is_signed, int64_t count, uint8_t* codes) {
   is_signed ? write_codes<true>(values, inverse, count, codes) : write_codes<false>(values, inverse, count, codes);
-  return scale;
 }
 
 template <bool kSigned>
@@ -141,7 +139,7 @@ void read_codes(const uint8_t* codes, float scale, int64_t count, float* out) {
   const Regions& table = regions(kSigned);
   const __m512 width = _mm512_load_ps(table.width), start = _mm512_load_ps(table.start), factor = _mm512_set1_ps(scale);
   for (int64_t i = 0; i < count; i += 16) {
-    const auto lanes = static_cast<__mmask16>(count - i < 16 ? (1u << (count - i)) - 1 : 0xffffu);
+    const __mmask16 lanes = first_lanes(count - i);
     const __m512i code = _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(lanes, codes + i));
     const __m512i away = kSigned ? _mm512_sub_epi32(code, _mm512_set1_epi32(127)) : code;
     const __m512i one = _mm512_set1_epi32(1), steps = _mm512_abs_epi32(away);
@@ -162,10 +160,8 @@ void read(const uint8_t* codes, float scale, bool is_signed, int64_t count, floa
 
 #else
 
-float write(const float* values, bool is_signed, int64_t count, uint8_t* codes) {
-  const float scale = largest_magnitude(values, count), inverse = scale > 0 ? 1 / scale : 0;
+void write_codes(const float* values, float inverse, bool is_signed, int64_t count, uint8_t* codes) {
   for (int64_t i = 0; i < count; ++i) codes[i] = nearest_eight_bit(values[i] * inverse, is_signed);
-  return scale;
 }
 
 void read(const uint8_t* codes, float scale, bool is_signed, int64_t count, float* out) {
@@ -174,6 +170,12 @@ void read(const uint8_t* codes, float scale, bool is_signed, int64_t count, floa
 }
 
 #endif
+
+float write(const float* values, bool is_signed, int64_t count, uint8_t* codes) {
+  const float scale = largest_magnitude(values, count);
+  write_codes(values, scale > 0 ? 1 / scale : 0, is_signed, count, codes);
+  return scale;
+}
 
 }  // namespace
 

@@ -89,7 +89,7 @@ void clamp(const float* x, float limit, float* out, int64_t n) {
 void clamp_backward(const float* x, float limit, const float* dy, float* dx, int64_t n) {
   const Vec high = Vec::set1(limit);
   map(x, dy, dx, n, [=](Vec v, Vec g) {
-    return select_positive(max(v, Vec::zero() - v) - high, Vec::zero(), g);
+    return select_positive(absolute(v) - high, Vec::zero(), g);
   });
 }
 

@@ -5,8 +5,6 @@
 
 namespace sumi::kernels::SUMI_ISA {
 
-inline Vec absolute(Vec x) { return max(x, Vec::zero() - x); }
-
 // erfc(|x| / sqrt(2)) / 2, the upper tail of the normal distribution at |x|. With t = 1 / (1 + 0.4
 // z) and z = |x| / sqrt(2), erfc(z) e^(z^2) / (2 t) is smooth; the polynomial in t is fitted to it
 // on [0, 10] (relative error 1.5e-8). gaussian returns e^(-x^2 / 2).

@@ -196,8 +196,7 @@ void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q
     const float* from = x + b * kBlock;
     Vec largest = Vec::zero();
     for (int i = 0; i < kBlock; i += Vec::kWidth) {
-      const Vec v = Vec::load(from + i);
-      largest = max(largest, max(v, Vec::zero() - v));
+      largest = max(largest, absolute(Vec::load(from + i)));
     }
     const float magnitude = max_lanes(largest);
     const Vec inverse = Vec::set1(magnitude > 0 ? 127 / magnitude : 0);

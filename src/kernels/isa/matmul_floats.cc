@@ -85,7 +85,7 @@ template <Product kProduct, int kPanels, int kRows>
 void panel_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
   const PackedMatrix& weight = args.weight;
   const int64_t steps = (weight.k + k_per_step(kProduct) - 1) / k_per_step(kProduct);
-  const std::byte* w = weight.data + static_cast<size_t>(panel) * weight.panel_bytes;
+  const std::byte* w = weight.panel_at(panel);
   ReadAhead<kPanels> ahead(args, panel);
   Vec total[kPanels][kRows][kVectors];
   SUMI_UNROLL

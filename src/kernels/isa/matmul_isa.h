@@ -23,9 +23,9 @@ class ReadAhead {
   // kPanels panels side by side from `panel` on. What lies behind MatmulArgs::ahead is not asked for early.
   ReadAhead(const MatmulArgs& args, int64_t panel)
       : panel_bytes_(static_cast<int64_t>(args.weight.panel_bytes)),
-        at_(args.weight.data + panel * panel_bytes_),
+        at_(args.weight.panel_at(panel)),
         next_(at_ + panel_bytes_),
-        end_(args.weight.data + args.ahead * panel_bytes_),
+        end_(args.weight.panel_at(args.ahead)),
         on_(args.ahead > 0),
         far_(kPanels > 1 && panel_bytes_ < kFar ? panel_bytes_ : kFar) {}
   // The next `bytes` bytes of each panel are going to be used.

@@ -3,6 +3,7 @@
 
 #include <type_traits>
 
+#include "base/round_up.h"
 #include "kernels/isa/dot_rows.h"
 #include "kernels/isa/simd.h"
 #include "kernels/isa/tiles.h"
@@ -22,8 +23,6 @@ constexpr int64_t kQueries = PictureAttentionKernels::kQueries, kKeys = PictureA
 constexpr int64_t kTileBytes = 1024, kTileFloats = 256, kTileNumbers = 512;
 constexpr float kLog2E = 1.44269504f;
 
-int64_t round_up(int64_t count, int64_t block) { return (count + block - 1) / block * block; }
-
 #if defined(SUMI_AMX)
 constexpr int64_t kRowsOfSums = 16;
 #else
@@ -35,13 +34,13 @@ struct Sizes {
   int64_t keys, deep, high;
   int64_t pairs;  // of a head's numbers
   Sizes(int64_t key_count, int64_t head_dim)
-      : keys(round_up(key_count, 32)),
-        deep(round_up(head_dim, 32)),
-        high(round_up(head_dim, kRowsOfSums)),
+      : keys(base::round_up(key_count, 32)),
+        deep(base::round_up(head_dim, 32)),
+        high(base::round_up(head_dim, kRowsOfSums)),
         pairs((head_dim + 1) / 2) {}
   int64_t key_bytes() const { return keys * deep * 2; }
   int64_t value_bytes() const { return keys * high * 2; }
-  int64_t sum_bytes() const { return round_up(high, 16) * kQueries * 4; }
+  int64_t sum_bytes() const { return base::round_up(high, 16) * kQueries * 4; }
 };
 
 int64_t packed_bytes(int64_t keys, int64_t head_dim) {

@@ -2,9 +2,9 @@
 // int8 in vectors, and bf16, have contents.
 #include "kernels/picture_attention.h"
 
+#include "base/round_up.h"
 #include "kernels/isa/dot_rows.h"
 #include "kernels/isa/exp2.h"
-#include "kernels/isa/gelu.h"
 
 namespace sumi::kernels::SUMI_ISA {
 
@@ -20,17 +20,15 @@ constexpr float kLog2E = 1.44269504f, kLog2Of255 = 7.99435344f;
 // 2^22: 260 products of codes.
 constexpr float kZeroSum = 12582912;  // 1.5 * 2^23
 
-int64_t round_up(int64_t count, int64_t block) { return (count + block - 1) / block * block; }
-
 // What lies where for a head. Keys after the last repeat it, so that they do not raise a maximum; their values and their
 // place in `counted` are zero.
 struct Sizes {
   int64_t keys, groups, wide, high, blocks;  // wide: of vectors of 16 floats; high: elements of a value whose sums are formed
   Sizes(int64_t key_count, int64_t head_dim)
-      : keys(round_up(key_count, 32)),
+      : keys(base::round_up(key_count, 32)),
         groups((head_dim + 3) / 4),
-        wide(round_up(head_dim, 16)),
-        high(round_up(head_dim, kTogether)),
+        wide(base::round_up(head_dim, 16)),
+        high(base::round_up(head_dim, kTogether)),
         blocks((key_count + kKeys - 1) / kKeys) {}
   int64_t block_keys(int64_t block) const { return block + 1 < blocks ? kKeys : keys - block * kKeys; }
 };
@@ -48,7 +46,7 @@ struct Packed {
     auto* base = const_cast<std::byte*>(memory);
     const auto take = [&](int64_t size) {
       std::byte* own = base ? base + bytes : nullptr;
-      bytes += round_up(size, 64);
+      bytes += base::round_up(size, 64);
       return own;
     };
     key_scales = reinterpret_cast<float*>(take(s.blocks * 4));

@@ -125,6 +125,8 @@ inline Vec exp2_integral(Vec n) {
 #undef SUMI_LANES
 #endif
 
+inline Vec absolute(Vec x) { return max(x, Vec::zero() - x); }
+
 // The first `count` lanes from p, the rest zero.
 inline Vec load_partial(const float* p, int64_t count) {
   float buffer[Vec::kWidth] = {};
