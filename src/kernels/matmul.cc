@@ -15,8 +15,8 @@ const MatmulKernels& matmul_kernels() {
   return kernels;
 }
 
-void zero_point_offsets(const QuantizedRows& q, int64_t rows, int64_t k, int zero_point, int32_t* out) {
-  for (int64_t i = 0; i < rows * (k / kBlock) * 3; ++i) out[i] = -zero_point * q.sums[i];
+void zero_point_offsets(const int32_t* sums, int64_t count, int zero_point, int32_t first, int32_t* out) {
+  for (int64_t i = 0; i < count; ++i) out[i] = first - zero_point * sums[i];
 }
 
 void matmul_naive(const MatmulArgs& args) {

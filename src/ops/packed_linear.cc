@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "base/cpu.h"
+#include "base/round_up.h"
 #include "base/threads.h"
 #include "kernels/matmul.h"
 #include "kernels/onednn.h"
@@ -68,11 +69,12 @@ size_t aligned(size_t bytes) { return (bytes + base::kAlignment - 1) / base::kAl
 
 // What the segments of a weight take of the activations.
 struct Needs {
-  bool codes = false, bf16 = false;
+  bool codes = false, bf16 = false, floats = false;
   explicit Needs(const std::vector<PackedMatrix>& segments) {
     for (const PackedMatrix& matrix : segments) {
       codes |= matrix.quantized();
       bf16 |= matrix.code == CodeKind::bf16 && !matrix.exact;
+      floats |= !matrix.quantized();
     }
   }
 };
@@ -100,18 +102,28 @@ void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kern
   const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
   const bool bf16_tiles = needs.bf16 && kernels.bf16_tile_row, pairs = needs.bf16 && kernels.bf16_row;
   const bool code_tiles = needs.codes && kernels.code_tiles && m >= kTileRows;
-  if (!needs.codes && !bf16_tiles && !pairs) return;
+  const bool code_groups = needs.codes && kernels.code_groups && !code_tiles && m >= kernels::kFewestGrouped;
+  const bool floats_only = needs.floats && !bf16_tiles && !pairs;
+  const bool float_groups = floats_only && kernels.float_group && m >= kernels::kFewestGrouped;
+  if (!needs.codes && !bf16_tiles && !pairs && !float_groups) return;
   const size_t rows = static_cast<size_t>(m), blocks = static_cast<size_t>(k / kBlock);
   const size_t even = static_cast<size_t>((k + 1) / 2 * 2);
   const size_t tiled = static_cast<size_t>((m + kTileRows - 1) / kTileRows * kTileRows);
+  const size_t grouped = static_cast<size_t>(base::round_up(m, kernels::kGroupRows));
   uint16_t *to_tiles = nullptr, *to_pairs = nullptr;
+  float* to_groups = nullptr;
   const auto cut = [&](std::byte* memory) {
     Cutter cutter(memory);
     if (bf16_tiles)
       to_tiles = cutter.array<uint16_t>(tiled * static_cast<size_t>((k + kTileColumns - 1) / kTileColumns * kTileColumns));
-    if (needs.codes) {
+    if (code_groups) {
+      args.q.codes = cutter.array<int8_t>(grouped * blocks * kBlock);
+      args.q.sums = cutter.array<int32_t>(grouped * blocks * 3);
+      args.q.group_factors = cutter.array<float>(grouped * blocks * kernels::kGroupFactors);
+    } else if (needs.codes) {
       args.q.codes = cutter.array<int8_t>((code_tiles ? tiled : rows) * blocks * kBlock);
       args.q.scales = cutter.array<float>(rows * blocks);
+      args.q.shifts = cutter.array<float>(rows * blocks);
       args.q.sums = cutter.array<int32_t>(rows * blocks * 3);
       args.q.scaled_sums = cutter.array<float>(rows * blocks * 3);
     }
@@ -119,6 +131,8 @@ void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kern
       args.q.tile_scales = cutter.array<float>(tiled * blocks);
       args.q.tile_scaled_sums = cutter.array<float>(tiled * blocks * 3);
     }
+    if (float_groups)
+      to_groups = cutter.array<float>(static_cast<size_t>(base::round_up(m, kernels::kFloatGroup) * k));
     if (pairs) to_pairs = cutter.array<uint16_t>(rows * even);
     return cutter.used();
   };
@@ -132,6 +146,11 @@ void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kern
   };
   if (m < 4) round_rows(0, m);
   else base::parallel_for(m, 1, round_rows);
+  if (float_groups)
+    base::parallel_for((m + kernels::kFloatGroup - 1) / kernels::kFloatGroup, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t g = begin; g < end; ++g) kernels.float_group(x, m, k, g * kernels::kFloatGroup, to_groups);
+    });
+  args.x_groups = to_groups;
   args.x_tiles = to_tiles;
   args.x_bf16 = to_pairs;
 }
@@ -148,7 +167,8 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
   };
   for (size_t i = 0; i < segments.size(); ++i) distinct += segments[i].zero_point != 0 && first_alike(i) == i;
   if (distinct == 0 || args.q.tile_scales) return offsets;
-  const int64_t k = segments[0].k, count = args.m * (k / kBlock) * 3;
+  const int64_t rows = args.q.group_factors ? base::round_up(args.m, kernels::kGroupRows) : args.m;
+  const int64_t count = rows * (segments[0].k / kBlock) * 3;
   int32_t* out = offset_scratch(distinct * count);
   for (size_t i = 0; i < segments.size(); ++i) {
     if (segments[i].zero_point == 0) continue;
@@ -156,7 +176,7 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
       offsets[i] = offsets[first];
       continue;
     }
-    kernels::zero_point_offsets(args.q, args.m, k, segments[i].zero_point, out);
+    kernels::zero_point_offsets(args.q.sums, count, segments[i].zero_point, kernels::matmul_kernels().first_sum, out);
     offsets[i] = out;
     out += count;
   }

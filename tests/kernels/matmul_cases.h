@@ -82,10 +82,10 @@ using Aligned = std::vector<T, CacheLines<T>>;
 struct Activations {
   std::vector<float> x;
   std::vector<uint16_t> bf16;
-  Aligned<int8_t> codes;
-  std::vector<float> scales, scaled_sums, tile_scales, tile_scaled_sums;
+  Aligned<int8_t> codes, group_codes;
+  std::vector<float> scales, shifts, scaled_sums, tile_scales, tile_scaled_sums, group_factors, float_groups;
   std::vector<uint16_t> tiles;
-  std::vector<int32_t> sums, offsets;
+  std::vector<int32_t> sums, group_sums, offsets;
 
   Activations(int64_t m, int64_t k, uint32_t seed) : x(static_cast<size_t>(m * k)) {
     std::mt19937 random(seed);
@@ -99,6 +99,7 @@ struct Activations {
     const size_t blocks = static_cast<size_t>(m * (k / kBlock));
     codes.resize(static_cast<size_t>(m * k));
     scales.resize(blocks);
+    shifts.resize(blocks);
     sums.resize(blocks * 3);
     scaled_sums.resize(blocks * 3);
   }
@@ -114,6 +115,12 @@ struct Activations {
       for (int64_t r = 0; r < args.m; ++r) kernels.bf16_tile_row(x.data() + r * k, k, r, aligned);
       args.x_tiles = aligned;
     }
+    if (!args.weight.quantized() && kernels.float_group && args.m >= kFewestGrouped) {
+      const int64_t groups = (args.m + kFloatGroup - 1) / kFloatGroup;
+      float_groups.assign(static_cast<size_t>(groups * kFloatGroup * k), NAN);
+      for (int64_t g = 0; g < groups; ++g) kernels.float_group(x.data(), args.m, k, g * kFloatGroup, float_groups.data());
+      args.x_groups = float_groups.data();
+    }
     if (!args.weight.quantized()) return;
     if (kernels.code_tiles && args.m >= kTileRows) {
       codes.resize(static_cast<size_t>(tiled * k), 77);
@@ -123,12 +130,21 @@ struct Activations {
       args.q.tile_scales = tile_scales.data();
       args.q.tile_scaled_sums = tile_scaled_sums.data();
     }
+    if (kernels.code_groups && !args.q.tile_scales && args.m >= kFewestGrouped) {
+      const size_t grouped = static_cast<size_t>((args.m + kGroupRows - 1) / kGroupRows * kGroupRows * (k / kBlock));
+      group_codes.assign(grouped * kBlock, 77);
+      group_sums.assign(grouped * 3, 77);
+      group_factors.assign(grouped * kGroupFactors, NAN);
+      args.q = {.codes = group_codes.data(), .sums = group_sums.data(), .group_factors = group_factors.data()};
+    }
     for (int64_t r = 0; r < args.m; ++r) kernels.quantize_row(x.data() + r * k, k, r, args.q);
-    offsets.resize(sums.size());
-    zero_point_offsets(args.q, args.m, k, args.weight.zero_point, offsets.data());
+    const std::vector<int32_t>& all_sums = args.q.group_factors ? group_sums : sums;
+    offsets.resize(all_sums.size());
+    zero_point_offsets(all_sums.data(), static_cast<int64_t>(all_sums.size()), args.weight.zero_point, kernels.first_sum,
+                       offsets.data());
     args.offsets = offsets.data();
   }
-  QuantizedRows quantized() { return {codes.data(), scales.data(), sums.data(), scaled_sums.data()}; }
+  QuantizedRows quantized() { return {codes.data(), scales.data(), shifts.data(), sums.data(), scaled_sums.data()}; }
 };
 
 struct PackedCase {

@@ -103,6 +103,10 @@ void run(const MatmulKernels& kernels, const PackedMatrix& matrix, Activations& 
   args.y = fast.data();
   kernels.matmul(args, 0, matrix.panels());
   args.y = naive.data();
+  if (args.q.group_factors) {  // the twin wants rows apart
+    args.q = a.quantized();
+    for (int64_t r = 0; r < m; ++r) kernels.quantize_row(a.x.data() + r * matrix.k, matrix.k, r, args.q);
+  }
   matmul_naive(args);
 }
 

@@ -22,6 +22,15 @@ constexpr bool has_min(ScaleKind s) {
 }
 constexpr bool halves(ScaleKind s) { return s == ScaleKind::k16 || s == ScaleKind::k16_min; }
 
+// An exact sum that began with kFirstSum, times a row's scale.
+SUMI_INLINE Vec scaled([[maybe_unused]] Register sum, Vec scale, [[maybe_unused]] Vec shift) {
+#if defined(SUMI_VNNI)
+  return fma({_mm512_castsi512_ps(sum)}, scale, shift);
+#else
+  return to_float(sum) * scale;
+#endif
+}
+
 // A block of a panel, and the super-scales it lies under.
 struct PanelPointers {
   const std::byte *block, *supers;

@@ -72,7 +72,7 @@ void code_tile(const SignedPanel& p, const MatmulArgs& args, int64_t panel, int6
     SUMI_UNROLL
     for (int r = 0; r < kTileRows; ++r) {
       const Vec sum = to_float(load_bytes(sums[slot.value] + r * kPanel));
-      total[r] = fma(sum, scale * Vec::set1(x_scales[r]), total[r]);
+      total[r] = fma(sum * Vec::set1(x_scales[r]), scale, total[r]);
       if constexpr (kMin) total[r] = fma(min, Vec::set1(min_sums[r]), total[r]);
     }
     scales += kPanel;

@@ -2,7 +2,7 @@
 //
 // One micro-kernel, instantiated for each code width, kind of scale and number of activation rows. For each output it
 // sums products of a block exactly, in integers, then adds
-//   float(sum - zero_point * sum of activations) * (weight scale * activation scale)  [+ min * scaled sum]
+//   (float(sum - zero_point * sum of activations) * activation scale) * weight scale  [+ min * scaled sum]
 // to the output's float, block after block. One row or many: the same operations in the same order. The second
 // term of the sum is what a block's sum starts from (MatmulArgs::offsets): that costs a load and no arithmetic.
 #include "kernels/isa/code_panels.h"
@@ -100,7 +100,7 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   Register sum[kRows][kVectors];
   SUMI_UNROLL
   for (int r = 0; r < kRows; ++r) {
-    Register offset = zero_register();
+    Register offset = splat32(kFirstSum);
     if constexpr (has_offset(kCode, kScale)) offset = splat32(args.offsets[((row + r) * blocks + block) * 3 + kPart]);
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) sum[r][v] = offset;
@@ -112,12 +112,12 @@ SUMI_INLINE void add_block(const PanelPointers& p, const MatmulArgs& args, int64
   SUMI_UNROLL
   for (int r = 0; r < kRows; ++r) {
     const int64_t at = (row + r) * blocks + block;
-    const Vec activation_scale = Vec::set1(args.q.scales[at]);
+    const Vec activation_scale = Vec::set1(args.q.scales[at]), shift = Vec::set1(args.q.shifts[at]);
     Vec scaled_sum = Vec::zero();
     if constexpr (has_min(kScale)) scaled_sum = Vec::set1(args.q.scaled_sums[at * 3 + kPart]);
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
-      total[r][v] = fma(to_float(sum[r][v]), scale[v] * activation_scale, total[r][v]);
+      total[r][v] = fma(scaled(sum[r][v], activation_scale, shift), scale[v], total[r][v]);
       if constexpr (has_min(kScale)) total[r][v] = fma(min[v], scaled_sum, total[r][v]);
     }
   }
@@ -189,48 +189,102 @@ void matmul_codes(const MatmulArgs& args, int64_t begin, int64_t end) {
   }
 }
 
+namespace {
+
+constexpr int64_t kStretch = 64;  // blocks that are rounded before their codes are summed
+
+// Where what is known of a row's blocks goes.
+class RowPlaces {
+ public:
+  RowPlaces(const QuantizedRows& q, int64_t row, int64_t blocks)
+      : q_(q),
+        grouped_(q.group_factors != nullptr),
+        first_(grouped_ ? row / kGroupRows * blocks : row * blocks),
+        lane_(grouped_ ? row % kGroupRows : 0) {}
+  // Where the codes of a stretch from `block` on are rounded to: their place, or a buffer, from which to take them.
+  int8_t* codes(int64_t block, int8_t* buffer) const { return grouped_ ? buffer : q_.codes + (first_ + block) * kBlock; }
+  void take(int64_t block, const int8_t* codes) const {
+    if (grouped_) std::memcpy(q_.codes + ((first_ + block) * kGroupRows + lane_) * kBlock, codes, kBlock);
+  }
+  void put(int64_t block, float scale, const int32_t (&sums)[3]) const {
+    const int64_t at = first_ + block;
+    const float shift = -kSumBiasValue * scale;
+    if (grouped_) {
+      float* factors = q_.group_factors + at * kGroupFactors * kGroupRows + lane_;
+      factors[0] = scale;
+      factors[kGroupRows] = shift;
+    } else {
+      q_.scales[at] = scale;
+      q_.shifts[at] = shift;
+    }
+    for (int64_t j = 0; j < 3; ++j) {
+      const float scaled_sum = scale * static_cast<float>(sums[j]);
+      if (grouped_) {
+        q_.sums[(at * 3 + j) * kGroupRows + lane_] = sums[j];
+        q_.group_factors[(at * kGroupFactors + 2 + j) * kGroupRows + lane_] = scaled_sum;
+      } else {
+        q_.sums[at * 3 + j] = sums[j];
+        q_.scaled_sums[at * 3 + j] = scaled_sum;
+      }
+    }
+  }
+
+ private:
+  const QuantizedRows& q_;
+  bool grouped_;
+  int64_t first_, lane_;
+};
+
+#if defined(SUMI_AMX)
+void put_in_tiles(const QuantizedRows& q, int64_t row, int64_t blocks) {
+  for (int64_t b = 0; b < blocks; ++b) {
+    const int64_t tile = row / kTileRows * blocks + b, lane = row % kTileRows, at = row * blocks + b;
+    q.tile_scales[tile * kTileRows + lane] = q.scales[at];
+    for (int j = 0; j < 3; ++j) q.tile_scaled_sums[(tile * 3 + j) * kTileRows + lane] = q.scaled_sums[at * 3 + j];
+  }
+}
+#endif
+
+}  // namespace
+
 void quantize_row(const float* x, int64_t k, int64_t row, const QuantizedRows& q) {
   const int64_t blocks = k / kBlock;
-  int8_t* codes = q.codes + row * k;
-  for (int64_t b = 0; b < blocks; ++b) {
-    const float* from = x + b * kBlock;
-    Vec largest = Vec::zero();
-    for (int i = 0; i < kBlock; i += Vec::kWidth) {
-      largest = max(largest, absolute(Vec::load(from + i)));
+  const RowPlaces places(q, row, blocks);
+  alignas(64) int8_t buffer[kStretch * kBlock];
+  float scales[kStretch];
+  for (int64_t begin = 0; begin < blocks; begin += kStretch) {
+    const int64_t count = begin + kStretch < blocks ? kStretch : blocks - begin;
+    int8_t* codes = places.codes(begin, buffer);
+    for (int64_t b = 0; b < count; ++b) {
+      const float* from = x + (begin + b) * kBlock;
+      Vec largest = Vec::zero();
+      for (int i = 0; i < kBlock; i += Vec::kWidth) largest = max(largest, absolute(Vec::load(from + i)));
+      const float magnitude = max_lanes(largest);
+      const Vec inverse = Vec::set1(magnitude > 0 ? 127 / magnitude : 0);
+      scales[b] = std::bit_cast<float>(std::bit_cast<uint32_t>(magnitude / 127) & ~uint32_t{3});
+      round_16(from, inverse, codes + b * kBlock);
+      round_16(from + 16, inverse, codes + b * kBlock + 16);
     }
-    const float magnitude = max_lanes(largest);
-    const Vec inverse = Vec::set1(magnitude > 0 ? 127 / magnitude : 0);
-    q.scales[row * blocks + b] = magnitude / 127;
-    round_16(from, inverse, codes + b * kBlock);
-    round_16(from + 16, inverse, codes + b * kBlock + 16);
-  }
-  // The sums in a second pass: the bytes just written cannot be read at once in wider registers.
-  constexpr int kBlocks = kRegisterBytes / kBlock;
-  static_assert(kBlocks == 1 || kBlocks == 2);
-  for (int64_t b = 0; b < blocks; b += kBlocks) {
-    const bool whole = b + kBlocks <= blocks;
-    int8_t padded[kRegisterBytes] = {};
-    if (!whole) std::memcpy(padded, codes + b * kBlock, kBlock);
-    int32_t quads[kRegisterBytes / 4];
-    store_bytes(quads, sum_of_4(load_bytes(whole ? codes + b * kBlock : padded)));
-    for (int64_t i = 0; i < kBlocks && b + i < blocks; ++i) {
-      const int32_t* quad = quads + i * 8;
-      const int32_t low = quad[0] + quad[1] + quad[2] + quad[3], high = quad[4] + quad[5] + quad[6] + quad[7];
-      const int64_t at = row * blocks + b + i;
-      const int32_t sums[3] = {low, high, low + high};
-      for (int j = 0; j < 3; ++j) {
-        q.sums[at * 3 + j] = sums[j];
-        q.scaled_sums[at * 3 + j] = q.scales[at] * static_cast<float>(sums[j]);
+    // The sums in a second pass: the bytes just written cannot be read at once in wider registers.
+    constexpr int kBlocks = kRegisterBytes / kBlock;
+    static_assert(kBlocks == 1 || kBlocks == 2);
+    for (int64_t b = 0; b < count; b += kBlocks) {
+      const bool whole = b + kBlocks <= count;
+      int8_t padded[kRegisterBytes] = {};
+      if (!whole) std::memcpy(padded, codes + b * kBlock, kBlock);
+      int32_t quads[kRegisterBytes / 4];
+      store_bytes(quads, sum_of_4(load_bytes(whole ? codes + b * kBlock : padded)));
+      for (int64_t i = 0; i < kBlocks && b + i < count; ++i) {
+        const int32_t* quad = quads + i * 8;
+        const int32_t low = quad[0] + quad[1] + quad[2] + quad[3], high = quad[4] + quad[5] + quad[6] + quad[7];
+        places.put(begin + b + i, scales[b + i], {low, high, low + high});
+        places.take(begin + b + i, codes + (b + i) * kBlock);
       }
+    }
+  }
 #if defined(SUMI_AMX)
-      if (q.tile_scales) {
-        const int64_t tile = row / kTileRows * blocks + b + i, lane = row % kTileRows;
-        q.tile_scales[tile * kTileRows + lane] = q.scales[at];
-        for (int j = 0; j < 3; ++j) q.tile_scaled_sums[(tile * 3 + j) * kTileRows + lane] = q.scaled_sums[at * 3 + j];
-      }
+  if (q.tile_scales) put_in_tiles(q, row, blocks);
 #endif
-    }
-  }
 }
 
 }  // namespace sumi::kernels::SUMI_ISA

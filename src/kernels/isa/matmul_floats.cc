@@ -70,7 +70,7 @@ SUMI_INLINE void add_step(const MatmulArgs& args, const std::byte* w, int64_t ro
       for (int v = 0; v < kVectors; ++v) total[r][v] = fma(odd[v], b, fma(even[v], a, total[r][v]));
     }
   } else {
-#if defined(SUMI_BF16)
+#if defined(SUMI_BF16_DOT)
     const int64_t pairs = (k + 1) / 2;
     const Register weight = load_bytes(w);
     SUMI_UNROLL
@@ -114,8 +114,87 @@ void rows(const MatmulArgs& args, int64_t panel, int64_t stop, int64_t row) {
   for (; panel < stop; ++panel) panel_rows<kProduct, 1, kRows>(args, panel, row);
 }
 
+#if defined(SUMI_AVX512)
+// Rows in groups: twelve by two panels fill the registers, and what a step takes of twelve rows lies together. Rows apart,
+// whose places in memory are a power of two apart, share a few sets of the first cache.
+constexpr int64_t kLeastOfGroup = 4;  // rows are taken in multiples of so many; of a last group some are not stored
+
+template <Product kProduct, int kPanels, int kRows>
+void group_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
+  static_assert(kVectors == 1);
+  const PackedMatrix& weight = args.weight;
+  const std::byte* w = weight.panel_at(panel);
+  const float* x = args.x_groups + row * weight.k;
+  Vec total[kRows][kPanels];
+  SUMI_UNROLL
+  for (int r = 0; r < kRows; ++r)
+    SUMI_UNROLL
+    for (int p = 0; p < kPanels; ++p) total[r][p] = Vec::zero();
+  const auto add = [&](const Vec(&weights)[kPanels]) __attribute__((always_inline)) {
+    SUMI_UNROLL
+    for (int r = 0; r < kRows; ++r) {
+      const Vec a = Vec::set1(x[r]);
+      SUMI_UNROLL
+      for (int p = 0; p < kPanels; ++p) total[r][p] = fma(weights[p], a, total[r][p]);
+    }
+    x += kFloatGroup;
+  };
+  for (int64_t i = 0; i < weight.k; i += k_per_step(kProduct), w += step_bytes(kProduct)) {
+    Vec weights[kPanels];
+    SUMI_UNROLL
+    for (int p = 0; p < kPanels; ++p) {
+      const std::byte* from = w + static_cast<size_t>(p) * weight.panel_bytes;
+      if constexpr (kProduct == Product::f32) weights[p] = Vec::load(reinterpret_cast<const float*>(from));
+      else if constexpr (kProduct == Product::f16) weights[p] = load_f16(from);
+      else weights[p] = even_of_pairs(from);
+    }
+    add(weights);
+    if constexpr (kProduct == Product::bf16) {
+      if (i + 1 == weight.k) break;
+      SUMI_UNROLL
+      for (int p = 0; p < kPanels; ++p) weights[p] = odd_of_pairs(w + static_cast<size_t>(p) * weight.panel_bytes);
+      add(weights);
+    }
+  }
+  SUMI_UNROLL
+  for (int r = 0; r < kRows; ++r) {
+    if (row + r >= args.m) break;
+    SUMI_UNROLL
+    for (int p = 0; p < kPanels; ++p) store_panel_row(args, args.bias, panel + p, row + r, &total[r][p]);
+  }
+}
+
+template <Product kProduct, int kPanels>
+void group_panels(const MatmulArgs& args, int64_t panel) {
+  static_assert(kFloatGroup == 3 * kLeastOfGroup);
+  int64_t row = 0;
+  for (; row + 2 * kLeastOfGroup < args.m; row += kFloatGroup) group_rows<kProduct, kPanels, kFloatGroup>(args, panel, row);
+  if (row + kLeastOfGroup < args.m) group_rows<kProduct, kPanels, 2 * kLeastOfGroup>(args, panel, row);
+  else if (row < args.m) group_rows<kProduct, kPanels, kLeastOfGroup>(args, panel, row);
+}
+
+void float_group(const float* x, int64_t m, int64_t k, int64_t row, float* groups) {
+  const int64_t count = m - row < kFloatGroup ? m - row : kFloatGroup;
+  float* to = groups + row * k;
+  for (int64_t i = 0; i < k; ++i, to += kFloatGroup) {
+    for (int64_t r = 0; r < count; ++r) to[r] = x[(row + r) * k + i];
+    for (int64_t r = count; r < kFloatGroup; ++r) to[r] = 0;
+  }
+}
+#else
+constexpr auto float_group = nullptr;
+#endif
+
 template <Product kProduct>
 void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
+#if defined(SUMI_AVX512)
+  if constexpr (kProduct != Product::rounded)
+    if (args.x_groups) {
+      for (; begin + 2 <= end; begin += 2) group_panels<kProduct, 2>(args, begin);
+      if (begin < end) group_panels<kProduct, 1>(args, begin);
+      return;
+    }
+#endif
   constexpr int64_t kGroup = 4;  // panels that stay in the cache until all rows had them
   constexpr int kBeside = panels_beside(kMostRows);
   const int64_t rest = args.m % kMostRows;
@@ -147,13 +226,13 @@ void matmul_floats(const MatmulArgs& args, int64_t begin, int64_t end) {
   }
 #if defined(SUMI_AMX)
   if (!args.weight.exact) return bf16_panels_in_tiles(args, begin, end);
-#elif defined(SUMI_BF16)
+#elif defined(SUMI_BF16_DOT)
   if (!args.weight.exact) return panels<Product::rounded>(args, begin, end);
 #endif
   panels<Product::bf16>(args, begin, end);
 }
 
-#if defined(SUMI_BF16) && !defined(SUMI_AMX)
+#if defined(SUMI_BF16_DOT) && !defined(SUMI_AMX)
 void bf16_row(const float* x, int64_t k, uint16_t* to) {
   bf16_from_floats(x, k, to);
   if (k % 2) to[k] = 0;
@@ -177,6 +256,12 @@ constexpr bool kCodeTiles = false;
 constexpr auto bf16_tile_row = nullptr;
 #endif
 
-const MatmulKernels kMatmulKernels = {matmul, quantize_row, bf16_row, bf16_tile_row, kCodeTiles};
+#if defined(SUMI_VNNI)
+constexpr bool kCodeGroups = true;
+#else
+constexpr bool kCodeGroups = false;
+#endif
+
+const MatmulKernels kMatmulKernels = {matmul, quantize_row, bf16_row, bf16_tile_row, kCodeTiles, kCodeGroups, float_group, kFirstSum};
 
 }  // namespace sumi::kernels::SUMI_ISA
