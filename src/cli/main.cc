@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string_view>
 
 #include "base/cpu.h"
 #include "base/error.h"
@@ -25,6 +26,28 @@ int error_exit(const char* message) {
   return 1;
 }
 
+struct Verb {
+  const char* name;
+  void (*add)(CLI::App& app, sumi::cli::Run& verb);
+};
+constexpr Verb kVerbs[] = {
+    {"chat", sumi::cli::add_chat},           {"generate", sumi::cli::add_generate},
+    {"complete", sumi::cli::add_complete},   {"tokenize", sumi::cli::add_tokenize},
+    {"inspect", sumi::cli::add_inspect},     {"perplexity", sumi::cli::add_perplexity},
+    {"embed", sumi::cli::add_embed},         {"image", sumi::cli::add_image},
+    {"convert", sumi::cli::add_convert},     {"condition", sumi::cli::add_condition},
+    {"train", sumi::cli::add_train},         {"merge", sumi::cli::add_merge},
+    {"data", sumi::cli::add_data},           {"plot", sumi::cli::add_plot},
+    {"bench", sumi::cli::add_bench},
+};
+
+// The verb that is asked for, or all of them: their options together take half a megabyte.
+void add_verbs(CLI::App& app, sumi::cli::Run& run, std::string_view asked) {
+  for (const Verb& verb : kVerbs)
+    if (verb.name == asked) return verb.add(app, run);
+  for (const Verb& verb : kVerbs) verb.add(app, run);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Sumi runs language models on ordinary processors.", "sumi");
   app.require_subcommand(1);
@@ -40,21 +63,7 @@ int run(int argc, char** argv) {
       "  sumi generate model.gguf --prompt \"Once upon a time\" --max-tokens 64\n"
       "  sumi inspect model.gguf");
   sumi::cli::Run verb;
-  sumi::cli::add_chat(app, verb);
-  sumi::cli::add_generate(app, verb);
-  sumi::cli::add_complete(app, verb);
-  sumi::cli::add_tokenize(app, verb);
-  sumi::cli::add_inspect(app, verb);
-  sumi::cli::add_perplexity(app, verb);
-  sumi::cli::add_embed(app, verb);
-  sumi::cli::add_image(app, verb);
-  sumi::cli::add_convert(app, verb);
-  sumi::cli::add_condition(app, verb);
-  sumi::cli::add_train(app, verb);
-  sumi::cli::add_merge(app, verb);
-  sumi::cli::add_data(app, verb);
-  sumi::cli::add_plot(app, verb);
-  sumi::cli::add_bench(app, verb);
+  add_verbs(app, verb, argc > 1 ? argv[1] : "");
   try {
     const auto is_verb = [&](const CLI::App* verb) { return verb->get_name() == argv[1]; };
     if (argc > 1 && argv[1][0] != '-' && app.get_subcommands(is_verb).empty())

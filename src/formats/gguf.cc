@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <type_traits>
 #include <numeric>
 
 #include "base/error.h"
@@ -217,8 +218,9 @@ void GgufFile::read_metadata(ByteCursor& cursor, uint64_t count) {
   MetadataReader reader(cursor, path_);
   for (uint64_t i = 0; i < count; ++i) {
     std::string key = reader.read_name("metadata key");
+    const size_t position = cursor.position();
     GgufValue value = reader.read_value(key);
-    if (!metadata_.emplace(key, std::move(value)).second)
+    if (!metadata_.emplace(key, Entry{position, std::move(value)}).second)
       fail("{}: metadata key {} appears twice", path_, shown(key));
     keys_.push_back(std::move(key));
   }
@@ -311,7 +313,13 @@ Tensor GgufFile::get(const std::string& name) const {
   return Tensor::view_of(file_, file_->data() + offsets_[i], tensors_[i].shape, tensors_[i].dtype);
 }
 
-void GgufFile::release_header() const { file_->drop(0, header_bytes_); }
+void GgufFile::release_header() const {
+  constexpr size_t kArrays = 5;  // the first alternative of GgufValue that is an array
+  static_assert(std::is_same_v<std::variant_alternative_t<kArrays, GgufValue>, std::vector<int64_t>>);
+  for (auto& [key, entry] : metadata_)
+    if (entry.value && entry.value->index() >= kArrays) entry.value.reset();
+  file_->drop(0, header_bytes_);
+}
 
 void GgufFile::release(const std::string& name) const {
   const size_t i = index_of(name);
@@ -321,7 +329,13 @@ void GgufFile::release(const std::string& name) const {
 const GgufValue& GgufFile::value(const std::string& key) const {
   const auto found = metadata_.find(key);
   if (found == metadata_.end()) fail("{}: no metadata key {}", path_, shown(key));
-  return found->second;
+  Entry& entry = found->second;
+  if (!entry.value) {
+    ByteCursor cursor(file_->data(), file_->size(), path_);
+    cursor.read_bytes(entry.position, "metadata");
+    entry.value = MetadataReader(cursor, path_).read_value(key);
+  }
+  return *entry.value;
 }
 
 int64_t GgufFile::get_int(const std::string& key) const {

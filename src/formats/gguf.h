@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <variant>
@@ -36,7 +37,8 @@ class GgufFile : public TensorSource {
   Tensor get(const std::string& name) const override;
   void release(const std::string& name) const override;
 
-  // Gives back the memory of the header's pages; array strings are read from the file again when looked at.
+  // Gives back the memory of the header's pages and of arrays, which are read from the file again when looked at. For
+  // one thread at a time.
   void release_header() const;
 
   uint32_t version() const { return version_; }
@@ -68,7 +70,11 @@ class GgufFile : public TensorSource {
   uint32_t version_ = 0;
   size_t header_bytes_ = 0;
   std::vector<std::string> keys_;
-  std::unordered_map<std::string, GgufValue> metadata_;
+  struct Entry {
+    size_t position;                 // of the value's type in the file
+    std::optional<GgufValue> value;  // none: given back
+  };
+  mutable std::unordered_map<std::string, Entry> metadata_;
   std::vector<TensorInfo> tensors_;
   std::vector<uint64_t> offsets_;  // from the start of the file, one per tensor
   std::unordered_map<std::string, size_t> index_;

@@ -33,7 +33,7 @@ std::unique_ptr<TokenModel> read_tiktoken(std::string_view text, const std::stri
     for (const char c : decode_base64(line.substr(0, space), here)) {
       token += byte_symbol(static_cast<uint8_t>(c));
     }
-    if (token.empty() || !table.insert(std::move(token), rank)) {
+    if (token.empty() || !table.insert(token, rank)) {
       fail("{}: the token is empty, it or rank {} is there already, or the rank is above {}", here,
            rank, TokenTable::kMaxId);
     }

@@ -3,83 +3,76 @@
 #include <algorithm>
 #include <bit>
 #include <functional>
+#include <limits>
 
 namespace sumi::text {
 namespace {
 
-uint32_t hash_of(std::string_view text) {
-  return static_cast<uint32_t>(std::hash<std::string_view>()(text));
-}
+constexpr size_t kFewestSlots = 16;
+
+// Slots for so many entries: a quarter stays free.
+size_t slots_for(size_t entries) { return std::bit_ceil(std::max(entries + entries / 3, kFewestSlots)); }
 
 }  // namespace
 
-void TokenTable::reserve(size_t tokens) {
-  texts_.reserve(tokens);
-  grow(std::bit_ceil(std::max<size_t>(tokens * 2, 16)));
+void TokenTable::reserve(size_t tokens, size_t bytes) {
+  places_.reserve(tokens);
+  texts_.reserve(bytes);
+  grow(slots_for(tokens));
 }
 
 void TokenTable::grow(size_t slots) {
   if (slots <= slots_.size()) return;
-  std::vector<Slot> old(slots);
+  std::vector<int32_t> old(slots, -1);
   old.swap(slots_);
-  const size_t mask = slots_.size() - 1;
-  for (const Slot& slot : old) {
-    if (slot.id < 0) continue;
-    size_t at = slot.hash & mask;
-    while (slots_[at].id >= 0) at = (at + 1) & mask;
-    slots_[at] = slot;
-  }
+  for (const int32_t id : old)
+    if (id >= 0) slots_[slot_of(text(id))] = id;
 }
 
-size_t TokenTable::slot_of(std::string_view text, uint32_t hash) const {
+size_t TokenTable::slot_of(std::string_view text) const {
   const size_t mask = slots_.size() - 1;
-  size_t at = hash & mask;
-  while (slots_[at].id >= 0 && (slots_[at].hash != hash || this->text(slots_[at].id) != text)) {
-    at = (at + 1) & mask;
-  }
+  size_t at = std::hash<std::string_view>()(text) & mask;
+  while (slots_[at] >= 0 && this->text(slots_[at]) != text) at = (at + 1) & mask;
   return at;
 }
 
-bool TokenTable::insert(std::string text, int64_t id) {
+bool TokenTable::insert(std::string_view text, int64_t id) {
   if (id < 0 || id > kMaxId || has(id)) return false;
-  if ((count_ + 1) * 2 > slots_.size()) grow(std::max<size_t>(16, slots_.size() * 2));
-  const uint32_t hash = hash_of(text);
-  const size_t at = slot_of(text, hash);
-  if (slots_[at].id >= 0) return false;
-  slots_[at] = {hash, static_cast<int32_t>(id)};
+  if (text.size() > std::numeric_limits<uint32_t>::max() - 1 - texts_.size()) return false;
+  grow(slots_for(count_ + 1));
+  int32_t& slot = slots_[slot_of(text)];
+  if (slot >= 0) return false;
+  slot = static_cast<int32_t>(id);
   const auto index = static_cast<size_t>(id);
-  if (index >= texts_.size()) {
-    texts_.resize(index + 1);
-    used_.resize(index + 1);
-  }
+  if (index >= places_.size()) places_.resize(index + 1);
+  places_[index] = {static_cast<uint32_t>(texts_.size()), static_cast<uint32_t>(text.size())};
+  texts_ += text;
   longest_ = std::max(longest_, text.size());
-  texts_[index] = std::move(text);
-  used_[index] = true;
   ++count_;
   return true;
 }
 
 int32_t TokenTable::find(std::string_view text) const {
   if (slots_.empty() || text.size() > longest_) return -1;
-  return slots_[slot_of(text, hash_of(text))].id;
+  return slots_[slot_of(text)];
 }
 
-void MergeTable::reserve(size_t merges) { grow(std::bit_ceil(std::max<size_t>(merges * 2, 16))); }
+void MergeTable::reserve(size_t merges) { grow(slots_for(merges)); }
 
 void MergeTable::grow(size_t slots) {
   if (slots <= slots_.size()) return;
   std::vector<Slot> old(slots);
   old.swap(slots_);
   for (const Slot& slot : old) {
-    if (slot.key != kEmpty) slots_[slot_of(slot.key)] = slot;
+    if (slot.left != kEmpty) slots_[slot_of(slot.left, slot.right)] = slot;
   }
 }
 
 void MergeTable::set(int32_t left, int32_t right, Merge merge) {
-  if ((count_ + 1) * 2 > slots_.size()) grow(std::max<size_t>(16, slots_.size() * 2));
-  Slot& slot = slots_[slot_of(key(left, right))];
-  if (slot.key == kEmpty) ++count_;
-  slot = {key(left, right), merge};
+  grow(slots_for(count_ + 1));
+  Slot& slot = slots_[slot_of(left, right)];
+  if (slot.left == kEmpty) ++count_;
+  slot = {left, right, merge};
 }
 
 }  // namespace sumi::text

@@ -22,8 +22,10 @@ TokenTable read_tokens(const formats::GgufFile& file) {
   if (tokens.empty() || static_cast<int64_t>(tokens.size()) > TokenTable::kMaxId) {
     fail("{}: tokenizer.ggml.tokens: {} tokens", file.describe(), tokens.size());
   }
+  size_t bytes = 0;
+  for (const std::string_view token : tokens) bytes += token.size();
   TokenTable table;
-  table.reserve(tokens.size());
+  table.reserve(tokens.size(), bytes);
   for (size_t id = 0; id < tokens.size(); ++id) {
     // Empty texts stand for ids that are not used; llama.cpp gives them this name.
     std::string text =
@@ -31,7 +33,7 @@ TokenTable read_tokens(const formats::GgufFile& file) {
     if (!is_valid_utf8(text)) {
       fail("{}: tokenizer.ggml.tokens: token {} is not UTF-8", file.describe(), id);
     }
-    if (!table.insert(std::move(text), static_cast<int64_t>(id))) {
+    if (!table.insert(text, static_cast<int64_t>(id))) {
       fail("{}: tokenizer.ggml.tokens: token {} \"{}\" occurs twice", file.describe(), id,
            tokens[id]);
     }
@@ -100,7 +102,7 @@ SentencePieceModel read_unigram(const formats::GgufFile& file, const TokenTable&
     if (kinds[id] == TokenKind::undefined) type = SentencePieceModel::Type::unused;
     if (static_cast<int32_t>(id) == unknown) type = SentencePieceModel::Type::unknown;
     bytes += kinds[id] == TokenKind::byte ? 1 : 0;
-    model.pieces.push_back({table.text(static_cast<int32_t>(id)), scores[id], type});
+    model.pieces.push_back({std::string(table.text(static_cast<int32_t>(id))), scores[id], type});
   }
   model.charsmap = read_charsmap(file);
   model.add_dummy_prefix = file.get_bool(key("add_space_prefix"), false);
@@ -317,7 +319,7 @@ std::vector<GgufTokenizer::Fragment> GgufTokenizer::partition(std::string_view t
     if (!options.parse_special && kind(id) != TokenKind::user_defined) continue;
     if (std::find(options.as_text.begin(), options.as_text.end(), id) != options.as_text.end())
       continue;
-    const std::string& token = table().text(id);
+    const std::string_view token = table().text(id);
     if (token.size() >= 3 && !seen[hash(token.data())]) continue;
     if (text.find(token) == std::string_view::npos) continue;
     std::vector<Fragment> next;
@@ -398,7 +400,7 @@ void GgufTokenizer::decode_next(DecodeState* state, int32_t id, bool skip_specia
   if (!table().has(id))
     fail("{}: token id {} is not in the vocabulary of {}", name_, id, vocab_size());
   if (skip_special && is_special(id)) return;
-  const std::string& token = table().text(id);
+  const std::string_view token = table().text(id);
   std::string piece;
   switch (kind(id)) {
     case TokenKind::control:
@@ -448,7 +450,7 @@ void GgufTokenizer::decode_next(DecodeState* state, int32_t id, bool skip_specia
 std::string GgufTokenizer::token_text(int32_t id) const {
   if (!table().has(id))
     fail("{}: token id {} is not in the vocabulary of {}", name_, id, vocab_size());
-  return table().text(id);
+  return std::string(table().text(id));
 }
 
 std::optional<int32_t> GgufTokenizer::find_token(std::string_view text) const {

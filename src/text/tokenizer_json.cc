@@ -246,7 +246,7 @@ std::string JsonTokenizer::decode(std::span<const int32_t> ids, bool skip_specia
 
 void JsonTokenizer::decode_next(DecodeState* state, int32_t id, bool skip_special,
                                 std::string* text) const {
-  const std::string& token = text_of(id);
+  const std::string_view token = text_of(id);
   if (skip_special && is_special(id)) return;
   const auto normalized = normalized_texts_.find(id);
   decoder_.append(state, normalized == normalized_texts_.end() ? token : normalized->second, text);
@@ -260,14 +260,14 @@ int64_t JsonTokenizer::vocab_size() const {
   return std::max(model_->table().size(), added_.size());
 }
 
-const std::string& JsonTokenizer::text_of(int32_t id) const {
+std::string_view JsonTokenizer::text_of(int32_t id) const {
   if (model_->table().has(id)) return model_->table().text(id);
   if (!added_.has(id))
     fail("{}: token id {} is not in the vocabulary of {}", name_, id, vocab_size());
   return added_.text(id);
 }
 
-std::string JsonTokenizer::token_text(int32_t id) const { return text_of(id); }
+std::string JsonTokenizer::token_text(int32_t id) const { return std::string(text_of(id)); }
 
 std::optional<int32_t> JsonTokenizer::find_token(std::string_view text) const {
   int32_t id = model_->table().find(text);

@@ -48,7 +48,7 @@ class JsonTokenizer : public Tokenizer {
 
  private:
   void read_added_tokens(const Json& config);
-  const std::string& text_of(int32_t id) const;  // throws Error if there is none
+  std::string_view text_of(int32_t id) const;  // throws Error if there is none
   void encode_piece_of_text(std::string text, bool starts_text,
                             const EncodeOptions& options, std::vector<int32_t>* ids) const;
 
