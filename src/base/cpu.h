@@ -10,7 +10,7 @@ namespace sumi::base {
 //   scalar        plain C++, every architecture
 //   avx2          AVX2, FMA and F16C
 //   avx512        AVX-512 F, BW, DQ, VL
-//   avx512_vnni   and AVX-512 VNNI (Cascade Lake, Ice Lake)
+//   avx512_vnni   and AVX-512 VNNI (Cascade Lake, Ice Lake); multiplies bf16 as floats
 //   avx512_bf16   and AVX-512 BF16 (Cooper Lake, Zen 4)
 //   avx512_amx    and AMX tiles of int8 and bf16 (Sapphire Rapids)
 enum class Isa { scalar, avx2, avx512, avx512_vnni, avx512_bf16, avx512_amx };
@@ -22,8 +22,9 @@ const char* isa_name(Isa isa);
 // process use tiles only after it has asked (arch_prctl): the first call does.
 Isa detect_isa();
 
-// detect_isa(), or the level named by the environment variable SUMI_ISA. Throws Error if that names
-// no level, or one the machine cannot run. The answer is fixed at the first call.
+// The fastest level: detect_isa(), but avx512_vnni where AVX-512 BF16 is slower than floats. Or the level named by the
+// environment variable SUMI_ISA. Throws Error if that names no level, or one the machine cannot run. The answer is
+// fixed at the first call.
 Isa active_isa();
 
 // Every level this machine runs, for tests that compare them.

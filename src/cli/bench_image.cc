@@ -146,7 +146,7 @@ CLI::App* add_bench_image(CLI::App& bench, Run& run) {
   add_picture_compute_flags(*verb, image);
   verb->add_flag("--sensitivity", flags->sensitivity,
                  "Measure what each layer of the UNet and of ControlNets in int8, alone, does to its output on the way of a picture of "
-                 "--steps steps; needs a processor that multiplies bf16");
+                 "--steps steps; needs a processor with AVX-512 VNNI");
   verb->add_option("-o,--output", image.output, "With --sensitivity: write here, for sumi image --int8-layers")
       ->type_name("FILE");
   verb->add_option("--keep", flags->keep, "With --sensitivity: share of these weights to keep in bf16")

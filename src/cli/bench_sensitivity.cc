@@ -41,7 +41,7 @@ struct Way {
 int run_sensitivity(const SensitivityFlags& flags) {
   if (flags.output.empty()) throw CLI::RequiredError("--output");
   if (!kernels::has_picture_tiles())
-    fail("--sensitivity: this processor does not multiply bf16; only there convolutions and linear layers are computed in "
+    fail("--sensitivity: this processor has no AVX-512 VNNI; only with it convolutions and linear layers are computed in "
          "int8 as this measures them");
   set_threads(flags.image.compute);
   formats::AtomicFile(flags.output);  // fails here if it cannot be written

@@ -51,7 +51,7 @@ void add_picture_compute_flags(CLI::App& verb, ImageFlags& flags) {
                 "Load parts when needed, release them after; decode in tiles");
   verb.add_flag("--tiled", flags.tiled, "The autoencoder works in tiles");
   verb.add_option("--dtype", flags.compute.dtype,
-                  "f32 (auto), bf16, int8 (weights, and inputs of linear layers and, where the processor multiplies bf16, "
+                  "f32 (auto), bf16, int8 (weights, and inputs of linear layers and, where the processor has AVX-512 VNNI, "
                   "of convolutions), or int8-weights (weights alone)")
       ->capture_default_str()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)

@@ -10,7 +10,7 @@ namespace sumi::kernels {
 inline constexpr int kAttentionPage = 64;   // positions in a page
 inline constexpr int kAttentionRows = 32;   // most query rows in one call
 
-// A head's keys and values in a page whose elements are bf16, in pairs as tiles (AMX) and AVX-512 BF16 multiply them; zeros where no
+// A head's keys and values in a page whose elements are bf16, in pairs as tiles (AMX) and vectors multiply them; zeros where no
 // position is and behind the head's size D:
 //   keys   [keys_size / 2][kAttentionPage][2], keys_size = D rounded up to 32; a pair is two elements of the head
 //   values [kAttentionPage / 2][values_size][2], values_size = D rounded up to 16; a pair is two positions
@@ -41,7 +41,7 @@ struct AttentionKernels {
 };
 
 // Attention over pages in bf16: queries and weights are rounded to bf16, too. A query's result does not depend on the
-// other rows. Null: this level multiplies no bf16.
+// other rows. Null: this level has none.
 using CachedBf16Attention = void (*)(const CachedAttentionArgs& args);
 CachedBf16Attention cached_bf16_attention();
 CachedBf16Attention cached_bf16_attention_for(base::Isa isa);

@@ -1,4 +1,4 @@
-// Large products of float matrices in bf16 by the processor's tiles (AMX) or its vectors (AVX-512 BF16), for training:
+// Large products of float matrices in bf16 by the processor's tiles (AMX) or its vectors (from AVX-512 VNNI on), for training:
 // operands are rounded and laid out in tiles as they are read, in either orientation, and summed in f32.
 #pragma once
 
@@ -23,7 +23,7 @@ inline constexpr int64_t kProductPiece = kProductStrip * kProductStep;  // its e
 struct Bf16ProductKernels {
   // Pieces of the rounded factor: piece (strip, step) at out + (strip * steps + step) * kProductPiece, zeros beyond the
   // ends. [begin, end) counts strips, or steps with outer_contiguous. as_b: in the order that a product's second factor
-  // has. Null where the processor does not multiply bf16.
+  // has. Null at lower levels.
   void (*pack)(const ProductFactor& factor, bool as_b, int64_t begin, int64_t end, uint16_t* out);
   // c [m, n] of packed factors, its rows ldc apart: strips of rows [row_begin, row_end) and of columns. Each element is
   // (accumulate ? c : 0) + its products in rising order of k.

@@ -1,4 +1,4 @@
-// The gradient of a padded 3x3 convolution by its weights in bf16, for processors that multiply bf16 in vectors: for each
+// The gradient of a padded 3x3 convolution by its weights in bf16, for levels from AVX-512 VNNI on but AMX: for each
 // tap a product over pixels. Pairs of neighbouring pixels are laid side by side once, and once more beginning at odd pixels,
 // for the taps of the middle column.
 #pragma once

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <vector>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "base/half.h"
 #include "kernels/onednn_engine.h"
@@ -111,6 +112,7 @@ void matmul_bf16(const Matmul& s, const uint16_t* a, const uint16_t* b, float* c
 
 bool has_bf16() {
   static const bool answer = [] {
+    if (base::active_isa() < base::Isa::avx512_bf16) return false;
     try {
       make_bf16({.m = 16, .n = 16, .k = 16});
       return true;

@@ -22,7 +22,7 @@ void matmul(const Matmul& shape, const float* a, const float* b, float* c);
 // bf16 product, the inputs are widened and multiplied in f32: the same up to the order of the sum.
 void matmul_bf16(const Matmul& shape, const uint16_t* a, const uint16_t* b, float* c);
 
-// Whether matmul_bf16 multiplies in bf16 here.
+// Whether matmul_bf16 multiplies in bf16 here: the level has instructions for it, and oneDNN has code.
 bool has_bf16();
 
 // oneDNN's release, e.g. "2.6.3".

@@ -6,6 +6,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/cpu.h"
 #include "base/error.h"
 #include "kernels/onednn_engine.h"
 #include "tensor/block_cache.h"
@@ -308,6 +309,7 @@ void convolve_backward_weights(const Conv2d& s, ConvType type, const void* x, co
 
 bool convolves_bf16() {
   static const bool answer = [] {
+    if (base::active_isa() < base::Isa::avx512_bf16) return false;
     try {
       const Layouts l({.batch = 1, .height = 8, .width = 8, .in_channels = 16, .out_channels = 16}, Type::bf16);
       backward_data_desc(l);

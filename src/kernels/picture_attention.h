@@ -1,4 +1,4 @@
-// Softmax attention of pictures where the processor multiplies bf16, in AMX tiles or in vectors: bf16 queries, keys and
+// Softmax attention of pictures from AVX-512 VNNI on, in AMX tiles or in vectors: bf16 queries, keys and
 // values, every query sees every key. As kernels/attention_blocks.h, with queries as columns: scores [keys, queries] = K Q^T,
 // then out [d, queries] = V^T weights, with a running maximum (arXiv:2205.14135). Sums are f32, weights are rounded to bf16.
 #pragma once
@@ -39,7 +39,7 @@ struct PictureAttentionKernels {
   void (*attend)(const Block& args);
 };
 
-// All null where the processor does not multiply bf16.
+// All null at lower levels.
 const PictureAttentionKernels& picture_attention_kernels();  // for base::active_isa()
 const PictureAttentionKernels& picture_attention_kernels_for(base::Isa isa);
 

@@ -1,4 +1,4 @@
-// Products and 3x3 convolutions of pictures where the processor multiplies bf16, in AMX tiles or in vectors: bf16 operands
+// Products and 3x3 convolutions of pictures from AVX-512 VNNI on, in AMX tiles or in vectors: bf16 operands
 // summed in f32, or int8 ones summed in int32 (W8A8: weights with a scale for each output, inputs with one for each row of a
 // product, or each picture of a convolution, found as they are read). A convolution is a product over shifted pictures: its
 // input is copied once into lines of 32 channels with a border of zeros, so that 16 neighbouring pixels of any tap are one
@@ -16,7 +16,7 @@ namespace sumi::kernels {
 inline constexpr int64_t kTileOuts = 32;   // output channels in a panel
 inline constexpr int64_t kLineBytes = 64;  // of a row of a tile
 
-// Whether the processor in use multiplies bf16.
+// Whether the level in use has them.
 bool has_picture_tiles();
 
 struct PictureTileKernels;
@@ -108,7 +108,7 @@ void tile_convolution(TileInput x, const TileAffine& affine, int64_t batch, int6
                       const TileWeights& weights, const TileEpilogue& epilogue, TileOutput y,
                       const PictureTileKernels& kernels = picture_tile_kernels());
 
-// The parts of both, for one thread. All are null where the processor does not multiply bf16.
+// The parts of both, for one thread. All are null at lower levels.
 struct PictureTileKernels {
   static constexpr int64_t kRows = 32;  // rows are read in blocks of so many
 

@@ -199,8 +199,6 @@ kernels::LaneType lane_type(ConvStorage storage) {
 
 }  // namespace
 
-bool multiplies_bf16() { return base::active_isa() >= base::Isa::avx512_bf16; }
-
 bool PackedConv::can_gate(const Shape& weight, ConvStorage storage) {
   return weight.size() == 4 && weight[2] == 1 && in_tiles(weight, storage, {});
 }
@@ -208,7 +206,7 @@ bool PackedConv::can_gate(const Shape& weight, ConvStorage storage) {
 PackedConv::PackedConv(const Tensor& weight, ConvStorage storage, const Conv2dOptions& options,
                        int64_t height, bool gated)
     : shape_(check_weight(weight).shape()) {
-  const bool bf16 = two_bytes(storage) && multiplies_bf16();
+  const bool bf16 = two_bytes(storage) && onednn::convolves_bf16();
   if (gated && !can_gate(shape_, storage))
     fail("conv2d: weight {} cannot be packed with gates", shape_string(shape_));
   if (in_tiles(shape_, storage, options)) {
@@ -244,11 +242,11 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
   };
   Tensor out = Tensor::empty(result_shape(p));
   const bool recording = needs_record({&x, &weight, &bias});
+  const bool plain_tiles = out.numel() > 0 && by_plain_tiles(p, products);
   // What the weight's gradient needs of x.
   const Tensor kept = !recording || !weight.requires_grad() ? Tensor()
-                      : multiplies_narrow                   ? narrow(x)
+                      : multiplies_narrow || plain_tiles    ? narrow(x)
                                                             : x;
-  const bool plain_tiles = out.numel() > 0 && by_plain_tiles(p, products);
   if (plain_tiles)
     convolve_plain(p, kept.defined() ? kept : x, weight, false, bias.defined() ? bias.f32() : nullptr, out.f32());
   else if (out.numel() > 0)
@@ -259,7 +257,7 @@ Tensor conv2d(const Tensor& x, const Tensor& weight, const Tensor& bias,
            [kept, weight, as, operand, type, shape = x.shape(), needs_x = x.requires_grad(),
             needs_bias = bias.defined() && bias.requires_grad(), plain_tiles, p](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
-             const Tensor dy = needs_x && !kept.defined() && plain_tiles ? g : operand(g);
+             const Tensor dy = !plain_tiles ? operand(g) : needs_x && !kept.defined() ? g : narrow(g);
              if (needs_x) dx = Tensor::empty(shape);
              if (needs_x && plain_tiles) {
                convolve_plain(p, dy, weight, true, nullptr, dx.f32());

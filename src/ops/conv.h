@@ -31,20 +31,16 @@ struct Conv2dOptions {
 };
 
 // What packed weights take: four bytes, two, or one and a scale for each output channel. With int8, inputs are rounded to
-// one byte, too, where the processor multiplies bf16 and has a fast product of bytes; with int8_weights they never are.
+// one byte, too, from AVX-512 VNNI on; with int8_weights they never are.
 enum class ConvStorage { f32, bf16, f16, int8, int8_weights };
-
-// Whether the processor multiplies bf16 (AVX-512 BF16, AMX): then inputs of bf16 weights are rounded
-// to bf16, too. Elsewhere weights are widened as they are used.
-bool multiplies_bf16();
 
 // A convolution's weight in the processor's order, for inference only. 1x1 and padded 3x3
 // convolutions of multiples of 64 channels go through kernels/lane_product.h, the others through
-// oneDNN; where the processor multiplies bf16, those of bf16 or int8 and multiples of 32 channels go
+// oneDNN; from AVX-512 VNNI on, those of bf16 or int8 and multiples of 32 channels go
 // through kernels/picture_tiles.h. Sums are f32.
 class PackedConv {
  public:
-  // weight [O, I, kh, kw] f32, f16 or bf16. Where the processor multiplies bf16, f16 becomes bf16;
+  // weight [O, I, kh, kw] f32, f16 or bf16. Where oneDNN multiplies bf16, f16 becomes bf16;
   // otherwise oneDNN's weights take four bytes (rounded to bf16 first, if that is the storage). Its
   // order is chosen for pictures of `height` rows and as many columns; it suits others, too.
   // gated (1x1 of bf16 where can_gate() says so): the outputs are values and then as many gates, and

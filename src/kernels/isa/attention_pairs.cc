@@ -23,11 +23,11 @@ class Call {
         keys_size_(rows_.keys_size()),
         values_size_(rows_.values_size()),
         used_keys_((args.head_dim + 1) / 2 * 2),
-        queries_(reinterpret_cast<uint16_t*>(rows_.rest())),
-        rounded_(queries_ + kAttentionRows * keys_size_) {
+        rounded_(reinterpret_cast<Spread*>(rows_.rest())),
+        queries_(rounded_ + kAttentionRows * kAttentionPage) {
     for (int r = 0; r < rows_.rows(); ++r) {
-      uint16_t* query = queries_ + r * keys_size_;
-      bf16_from_floats(args.q[r], args.head_dim, query);
+      Spread* query = queries_ + r * keys_size_;
+      spread_from_floats(args.q[r], args.head_dim, query);
       if (used_keys_ > args.head_dim) query[args.head_dim] = 0;
     }
   }
@@ -38,7 +38,7 @@ class Call {
           for_row_blocks<kMostRows>(rows_.rows(), [&](auto rows, int64_t row) { scores<rows>(keys, static_cast<int>(row)); });
         },
         [&](const uint16_t* values, int64_t begin, int64_t end) {
-          for (int r = 0; r < rows_.rows(); ++r) bf16_from_floats(rows_.weights(r), kAttentionPage, weights(r));
+          spread_weights();
           for_row_blocks<kMostRows>(rows_.rows(), [&](auto rows, int64_t row) {
             add_values<rows>(values, static_cast<int>(row), begin / 2, (end + 1) / 2);
           });
@@ -46,27 +46,31 @@ class Call {
   }
 
  private:
-  uint16_t* weights(int r) const { return rounded_ + r * kAttentionPage; }
+#if defined(SUMI_BF16_DOT)
+  void spread_weights() const {
+    for (int r = 0; r < rows_.rows(); ++r)
+      spread_from_floats(rows_.weights(r), kAttentionPage, rounded_ + r * kAttentionPage);
+  }
+  const Spread* weights(int r) const { return rounded_ + r * kAttentionPage; }
+#else  // they are rounded floats
+  void spread_weights() const {}
+  const Spread* weights(int r) const { return rows_.weights(r); }
+#endif
 
   // Scores of kRows queries with the keys of a page: lanes are keys.
   template <int kRows>
   void scores(const uint16_t* keys, int row) const {
-    const uint16_t* query = queries_ + row * keys_size_;
+    const Spread* query = queries_ + row * keys_size_;
     Vec sum[kRows][kPageVectors];
     SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
       SUMI_UNROLLED
       for (int v = 0; v < kPageVectors; ++v) sum[r][v] = Vec::zero();
     for (int64_t d = 0; d < used_keys_; d += 2) {
-      Register key[kPageVectors];
+      const void* key[kPageVectors];
       SUMI_UNROLLED
-      for (int v = 0; v < kPageVectors; ++v) key[v] = load_bytes(keys + d * kAttentionPage + v * 2 * Vec::kWidth);
-      SUMI_UNROLLED
-      for (int r = 0; r < kRows; ++r) {
-        const Register q = splat_group(query + r * keys_size_ + d);
-        SUMI_UNROLLED
-        for (int v = 0; v < kPageVectors; ++v) sum[r][v] = dot_bf16(sum[r][v], q, key[v]);
-      }
+      for (int v = 0; v < kPageVectors; ++v) key[v] = keys + d * kAttentionPage + v * 2 * Vec::kWidth;
+      add_pairs(query + d, keys_size_, key, sum);
     }
     SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
@@ -90,15 +94,10 @@ class Call {
       SUMI_UNROLLED
       for (int v = 0; v < kVectors; ++v) sum[r][v] = Vec::load(rows_.out(row + r) + d + v * Vec::kWidth);
     for (int64_t pair = begin; pair < end; ++pair) {
-      Register value[kVectors];
+      const void* value[kVectors];
       SUMI_UNROLLED
-      for (int v = 0; v < kVectors; ++v) value[v] = load_bytes(values + (pair * values_size_ + d + v * Vec::kWidth) * 2);
-      SUMI_UNROLLED
-      for (int r = 0; r < kRows; ++r) {
-        const Register w = splat_group(weights(row + r) + 2 * pair);
-        SUMI_UNROLLED
-        for (int v = 0; v < kVectors; ++v) sum[r][v] = dot_bf16(sum[r][v], w, value[v]);
-      }
+      for (int v = 0; v < kVectors; ++v) value[v] = values + (pair * values_size_ + d + v * Vec::kWidth) * 2;
+      add_pairs(weights(row) + 2 * pair, kAttentionPage, value, sum);
     }
     SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
@@ -108,7 +107,7 @@ class Call {
 
   Bf16PageRows rows_;
   int64_t keys_size_, values_size_, used_keys_;
-  uint16_t *queries_, *rounded_;  // [rows][keys_size], [rows][kAttentionPage]
+  Spread *rounded_, *queries_;  // [rows][kAttentionPage], [rows][keys_size]
 };
 
 void cached(const CachedAttentionArgs& args) { Call(args).run(); }

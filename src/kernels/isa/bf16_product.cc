@@ -1,4 +1,4 @@
-// The copies of kernels/bf16_product.h: of processors with tiles, of those whose vectors multiply bf16, and empty ones.
+// The copies of kernels/bf16_product.h: of processors with tiles, of others from AVX-512 VNNI on, and empty ones.
 #include "kernels/bf16_product.h"
 
 #include <algorithm>

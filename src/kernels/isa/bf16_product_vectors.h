@@ -14,7 +14,7 @@
 namespace sumi::kernels::SUMI_ISA {
 namespace {
 
-constexpr int64_t kRowsAtOnce = 8;
+constexpr int kRowsAtOnce = 8;
 constexpr int64_t kStepsAtOnce = 24;  // of K, between two visits of c: 256 rows of them stay in the second cache
 constexpr int64_t kHalf = kProductPiece / 2;  // elements of a piece's 16 rows or columns
 constexpr int64_t kWidth = Vec::kWidth;
@@ -28,19 +28,16 @@ inline void add_block(const uint16_t* a, const uint16_t* b, int64_t steps, float
   for (int64_t r = 0; r < kRowsAtOnce; ++r)
 #pragma GCC unroll 2
     for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = accumulate ? Vec::load(c + r * ldc + v * kWidth) : Vec::zero();
-  for (int64_t step = 0; step < steps; ++step, a += kProductPiece, b += kProductPiece)
+  for (int64_t step = 0; step < steps; ++step, a += kProductPiece, b += kProductPiece) {
+    const SpreadRows<kRowsAtOnce, kProductStep> rows(a, kProductStep);
 #pragma GCC unroll 4
     for (int64_t pair = 0; pair < kProductStep / 2; ++pair) {
-      Register columns[kVectors];
+      const void* columns[kVectors];
 #pragma GCC unroll 2
-      for (int64_t v = 0; v < kVectors; ++v) columns[v] = load_bytes(b + v * kHalf + pair * 2 * kWidth);
-#pragma GCC unroll 8
-      for (int64_t r = 0; r < kRowsAtOnce; ++r) {
-        const Register row = splat_group(a + r * kProductStep + 2 * pair);
-#pragma GCC unroll 2
-        for (int64_t v = 0; v < kVectors; ++v) sum[r][v] = dot_bf16(sum[r][v], row, columns[v]);
-      }
+      for (int64_t v = 0; v < kVectors; ++v) columns[v] = b + v * kHalf + pair * 2 * kWidth;
+      add_pairs(rows.at(2 * pair), rows.stride(), columns, sum);
     }
+  }
 #pragma GCC unroll 8
   for (int64_t r = 0; r < kRowsAtOnce; ++r)
 #pragma GCC unroll 2
@@ -73,7 +70,7 @@ void multiply(const Bf16ProductKernels::Product& p, int64_t row_begin, int64_t r
         const uint16_t* a = p.a + (row / kProductStrip * p.steps + step) * kProductPiece +
                             row % kProductStrip * kProductStep;
         float* c = p.c + row * p.ldc + column;
-        const int64_t rows = std::min(kRowsAtOnce, end_row - row);
+        const int64_t rows = std::min<int64_t>(kRowsAtOnce, end_row - row);
         if (rows == kRowsAtOnce && columns == kProductStrip) add_block<2>(a, b, steps, c, p.ldc, accumulate);
         else if (columns > kWidth) add_edge<2>(a, b, steps, c, p.ldc, accumulate, rows, columns);
         else add_edge<1>(a, b, steps, c, p.ldc, accumulate, rows, columns);

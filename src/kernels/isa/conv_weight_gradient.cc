@@ -1,4 +1,4 @@
-// The copies of kernels/conv_weight_gradient.h: those of processors that multiply bf16 have contents.
+// The copies of kernels/conv_weight_gradient.h: those from AVX-512 VNNI on have contents.
 #include "kernels/conv_weight_gradient.h"
 
 #include "kernels/isa/bf16_dot.h"
@@ -38,13 +38,8 @@ void tap_sums(const Block& b, int64_t tap, int64_t first, float* to) {
   for (int64_t row = 0; row < b.rows; ++row) {
     const uint32_t* x = plane + (row + row / b.picture_rows * 2) * pitch * 16;
     for (int64_t pair = 0; pair < b.pairs; ++pair, x += 16, dy += 16) {
-      const Register left = load_bytes(x), right = load_bytes(x + b.in_step);
-#pragma GCC unroll 8
-      for (int r = 0; r < kOutputs; ++r) {
-        const Register both = splat_group(dy + r);
-        sum[r][0] = dot_bf16(sum[r][0], both, left);
-        sum[r][1] = dot_bf16(sum[r][1], both, right);
-      }
+      const SpreadRows<1, 2 * kOutputs> both(reinterpret_cast<const uint16_t*>(dy), 0);
+      add_pairs<kOutputs, 2>(both.at(0), 2, {x, x + b.in_step}, sum);
     }
   }
 #pragma GCC unroll 8

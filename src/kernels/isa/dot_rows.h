@@ -1,6 +1,8 @@
-// Rows of 64-byte lines times weights in groups of four bytes (pairs of bf16 or fours of int8), by the vector instructions
-// that multiply such groups and add them to a lane: for processors that have these and no tiles.
+// Rows of 64-byte lines times weights in groups of four bytes (pairs of bf16 or fours of int8), which vectors multiply
+// and add to a lane: for processors that do so and have no tiles.
 #pragma once
+
+#include <type_traits>
 
 #include "kernels/isa/bf16_dot.h"
 #include "kernels/isa/tiles.h"
@@ -15,11 +17,10 @@ inline constexpr int kDotRows = 12;  // 24 sums, two operands, one factor
 // Every loop over sums is unrolled, or they live in memory and not in registers.
 #define SUMI_UNROLLED _Pragma("GCC unroll 16")
 
-// How a kind of number is summed: bf16 in f32, int8 in int32.
+// How a kind of number is summed: bf16 in f32 (by add_pairs), int8 in int32.
 template <bool kInt8>
 struct Dot {
   using Sum = Vec;
-  static Sum add(Sum sum, Register x, Register w) { return dot_bf16(sum, x, w); }
 };
 template <>
 struct Dot<true> {
@@ -56,10 +57,15 @@ inline void begin_sums(const int32_t* offsets, typename Dot<kInt8>::Sum (&sum)[k
 }
 
 // sum [kRows][2] += kRows lines, kStride bytes apart, times `groups` groups of weights: two halves, half_stride apart, of a
-// vector for each group.
+// vector for each group. bf16: up to 16 groups.
 template <class Kind, int kRows>
 inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weights, int64_t half_stride, int64_t groups,
                       typename Kind::Sum (&sum)[kRows][2]) {
+  if constexpr (std::is_same_v<Kind, Dot<false>>) {
+    const SpreadRows<kRows, 32> rows(reinterpret_cast<const uint16_t*>(a), stride / 2);
+    for (int64_t g = 0; g < groups; ++g)
+      add_pairs<kRows, 2>(rows.at(2 * g), rows.stride(), {weights + g * 64, weights + half_stride + g * 64}, sum);
+  } else {
   for (int64_t g = 0; g < groups; ++g) {
     const Register left = load_bytes(weights + g * 64), right = load_bytes(weights + half_stride + g * 64);
     SUMI_UNROLLED
@@ -68,6 +74,7 @@ inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weigh
       sum[r][0] = Kind::add(sum[r][0], x, left);
       sum[r][1] = Kind::add(sum[r][1], x, right);
     }
+  }
   }
 }
 

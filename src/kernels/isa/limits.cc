@@ -81,7 +81,7 @@ float f32_products(int64_t rounds) {
   return sum_lanes(sum[0]);
 }
 
-#if defined(SUMI_BF16)
+#if defined(SUMI_BF16_DOT)
 float bf16_products(int64_t rounds) {
   Vec sum[kChains];
   __m512bh weight{}, x{};
@@ -146,7 +146,7 @@ const LimitKernels kLimitKernels = {
     f32_products,
     int64_t{kChains} * kRegisterBytes,
     int64_t{kChains} * Vec::kWidth,
-#if defined(SUMI_BF16)
+#if defined(SUMI_BF16_DOT)
     bf16_products,
     int64_t{kChains} * 2 * Vec::kWidth,
 #else

@@ -1,4 +1,4 @@
-// The copies of kernels/picture_attention.h: those of processors that multiply bf16 have contents.
+// The copies of kernels/picture_attention.h: those from AVX-512 VNNI on have contents.
 #include "kernels/picture_attention.h"
 
 #include <type_traits>

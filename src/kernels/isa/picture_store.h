@@ -1,4 +1,4 @@
-// Numbers of pictures, f32 or bf16, to and from vectors. For copies with AVX-512 BF16.
+// Numbers of pictures, f32 or bf16, to and from vectors. For copies with kernels for bf16.
 #pragma once
 
 #include "kernels/isa/bf16_store.h"

@@ -1,4 +1,4 @@
-// The copies of kernels/picture_tiles.h: those of processors that multiply bf16 have contents.
+// The copies of kernels/picture_tiles.h: those from AVX-512 VNNI on have contents.
 #include "kernels/picture_tiles.h"
 #include "kernels/picture_winograd.h"
 

@@ -1,4 +1,4 @@
-// The copies of kernels/picture_winograd.h: those of processors that multiply bf16 in vectors have contents.
+// The copies of kernels/picture_winograd.h: those from AVX-512 VNNI on, but with AMX, have contents.
 #include "kernels/picture_winograd.h"
 
 #include <type_traits>

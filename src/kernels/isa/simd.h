@@ -30,7 +30,10 @@
 #define SUMI_VNNI 1
 #endif
 #if defined(__AVX512BF16__) || defined(SUMI_EMULATE_BF16)
-#define SUMI_BF16 1
+#define SUMI_BF16_DOT 1  // has instructions that multiply pairs of bf16
+#endif
+#if defined(SUMI_VNNI)
+#define SUMI_BF16 1  // has kernels for bf16: without those instructions, two multiply-adds of floats for a pair
 #endif
 
 namespace sumi::kernels::SUMI_ISA {

@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "formats/weights_folder.h"
+#include "kernels/onednn_conv.h"
 #include "models/diffusion/unet_reference.h"
 #include "ops/ops.h"
 #include "tensor/autograd.h"
@@ -34,7 +35,7 @@ TEST_P(UNetCase, Bf16IsClose) {
   const double error = largest_error((*net)(reference.input()), reference.get("output"));
   EXPECT_LE(error, 0.1);
   // Most files' weights are bf16 as they are; a processor that multiplies bf16 rounds the inputs, too.
-  if (ops::multiplies_bf16()) {
+  if (kernels::onednn::convolves_bf16()) {
     EXPECT_GT(error, 1e-6);
   }
 }
