@@ -205,9 +205,10 @@ def main():
     ratio = seconds["pytorch"] / seconds["sumi"]
     print(f"PyTorch / Sumi, medians of {o.rounds}: {ratio:.2f}")
     if o.table:
+        m = machine(o)
         put_row(o.table, o.case, o.dtype,
                 f"| {o.case} | {o.dtype} | {seconds['sumi']:.2f} s | {seconds['pytorch']:.2f} s | {ratio:.2f} | "
-                f"{memory['sumi']:.0f} MB | {memory['pytorch']:.0f} MB | {o.rounds}, {machine(o)['processor']}, {o.threads} threads |")
+                f"{memory['sumi']:.0f} MB | {memory['pytorch']:.0f} MB | {o.rounds}, {m['processor']} ({m['instructions']}), {o.threads} threads |")
 
 
 if __name__ == "__main__":
