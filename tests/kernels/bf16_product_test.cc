@@ -4,7 +4,9 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
+#include <limits>
 #include <random>
 #include <vector>
 
@@ -78,7 +80,7 @@ void check_product(const Product& product) {
   }
 }
 
-void check_emulated(const Bf16ProductKernels& kernels) {
+void check_kernels(const Bf16ProductKernels& kernels) {
   check_product([&](const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate) {
     const auto pieces = [](int64_t count) { return (count + 31) / 32; };
     const auto pack = [&](const ProductFactor& f, bool as_b) {
@@ -92,8 +94,34 @@ void check_emulated(const Bf16ProductKernels& kernels) {
   });
 }
 
-TEST(Bf16Product, EmulatedTiles) { check_emulated(avx512_amx_emulated::kBf16Product); }
-TEST(Bf16Product, EmulatedVectors) { check_emulated(avx512_bf16_emulated::kBf16Product); }
+TEST(Bf16Product, EmulatedTiles) { check_kernels(avx512_amx_emulated::kBf16Product); }
+TEST(Bf16Product, EmulatedVectors) { check_kernels(avx512_bf16_emulated::kBf16Product); }
+
+TEST(Bf16Product, EveryCopyThatRunsHere) {
+  for (const base::Isa isa : base::runnable_isas()) {
+    SCOPED_TRACE(base::isa_name(isa));
+    if (const Bf16ProductKernels& kernels = bf16_product_kernels_for(isa); kernels.multiply) check_kernels(kernels);
+  }
+}
+
+TEST(Bf16Product, RoundsAsBaseDoes) {
+  const float kInfinity = std::numeric_limits<float>::infinity();
+  std::vector<float> row = {0, -0.0f, 1, 1.00390625f, 1.01171875f, -1.00390625f, 3.4e38f, -3.4e38f, kInfinity, -kInfinity, NAN,
+                            1e-40f, 65535, 1.0039063f, std::bit_cast<float>(0x7f800001u), std::bit_cast<float>(0xffffffffu)};
+  row.resize(static_cast<size_t>(kProductStep), 0.1f);
+  for (const base::Isa isa : base::runnable_isas()) {
+    const Bf16ProductKernels& kernels = bf16_product_kernels_for(isa);
+    if (!kernels.pack) continue;
+    std::vector<uint16_t> out(static_cast<size_t>(kProductPiece), 77);
+    kernels.pack({.f32 = row.data(), .outer = 1, .k = kProductStep, .stride = kProductStep}, false, 0, 1, out.data());
+    for (size_t i = 0; i < row.size(); ++i) {
+      const bool flushed = row[i] != 0 && std::fabs(row[i]) < std::numeric_limits<float>::min();
+      if (flushed && out[i] == 0) continue;  // the instruction takes them for zeros
+      if (std::isnan(row[i])) EXPECT_TRUE(std::isnan(base::bf16_to_float(out[i]))) << base::isa_name(isa) << " at " << i;
+      else EXPECT_EQ(out[i], base::float_to_bf16(row[i])) << base::isa_name(isa) << " at " << i;
+    }
+  }
+}
 
 TEST(Bf16Product, Hardware) {
   if (!has_bf16_product()) GTEST_SKIP() << "this processor does not multiply bf16";
