@@ -16,7 +16,9 @@ const MatmulKernels& matmul_kernels() {
 }
 
 void zero_point_offsets(const int32_t* sums, int64_t count, int zero_point, int32_t first, int32_t* out) {
-  for (int64_t i = 0; i < count; ++i) out[i] = first - zero_point * sums[i];
+  // Modulo 2^32: sums behind the last row are arbitrary.
+  for (int64_t i = 0; i < count; ++i)
+    out[i] = static_cast<int32_t>(static_cast<uint32_t>(first) - static_cast<uint32_t>(zero_point) * static_cast<uint32_t>(sums[i]));
 }
 
 void matmul_naive(const MatmulArgs& args) {
