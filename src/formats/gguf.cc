@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <limits>
-#include <type_traits>
 #include <numeric>
+#include <type_traits>
 
 #include "base/error.h"
 #include "formats/bytes.h"

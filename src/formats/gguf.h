@@ -6,8 +6,8 @@
 
 #include <cstdint>
 #include <memory>
-#include <string>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <unordered_map>
 #include <variant>
@@ -37,8 +37,8 @@ class GgufFile : public TensorSource {
   Tensor get(const std::string& name) const override;
   void release(const std::string& name) const override;
 
-  // Gives back the memory of the header's pages and of arrays, which are read from the file again when looked at. For
-  // one thread at a time.
+  // Gives back the memory of the header's pages and of arrays, which are read from the file again when looked at:
+  // references to them end here, string views do not. For one thread at a time.
   void release_header() const;
 
   uint32_t version() const { return version_; }

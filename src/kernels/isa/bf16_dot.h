@@ -4,8 +4,21 @@
 
 #include "kernels/isa/simd_int.h"
 
-#if defined(SUMI_BF16)
 namespace sumi::kernels::SUMI_ISA {
+
+// sum[r][v] += the number at x + r * stride, spread to all lanes, times w[v].
+template <int kRows, int kVectors>
+inline __attribute__((always_inline)) void add_spread(const float* x, int64_t stride, const Vec (&w)[kVectors],
+                                                      Vec (&sum)[kRows][kVectors]) {
+#pragma GCC unroll 16
+  for (int r = 0; r < kRows; ++r) {
+    const Vec spread = Vec::set1(x[r * stride]);
+#pragma GCC unroll 4
+    for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(w[v], spread, sum[r][v]);
+  }
+}
+
+#if defined(SUMI_BF16)
 
 // The factor of which a pair at a time is spread to all lanes: as it is, or as floats, which multiply-adds spread as they
 // read them. Number i of it lies at place i in both.
@@ -78,22 +91,12 @@ inline __attribute__((always_inline)) void add_pairs(const Spread* x, int64_t st
   Vec numbers[kVectors];
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) numbers[v] = even_of_pairs(w[v]);
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    const Vec even = Vec::set1(x[r * stride]);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(even, numbers[v], sum[r][v]);
-  }
+  add_spread(x, stride, numbers, sum);
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) numbers[v] = odd_of_pairs(w[v]);
-#pragma GCC unroll 16
-  for (int r = 0; r < kRows; ++r) {
-    const Vec odd = Vec::set1(x[r * stride + 1]);
-#pragma GCC unroll 4
-    for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(odd, numbers[v], sum[r][v]);
-  }
+  add_spread(x + 1, stride, numbers, sum);
 #endif
 }
+#endif
 
 }  // namespace sumi::kernels::SUMI_ISA
-#endif

@@ -66,15 +66,15 @@ inline void dot_lines(const std::byte* a, int64_t stride, const std::byte* weigh
     for (int64_t g = 0; g < groups; ++g)
       add_pairs<kRows, 2>(rows.at(2 * g), rows.stride(), {weights + g * 64, weights + half_stride + g * 64}, sum);
   } else {
-  for (int64_t g = 0; g < groups; ++g) {
-    const Register left = load_bytes(weights + g * 64), right = load_bytes(weights + half_stride + g * 64);
-    SUMI_UNROLLED
-    for (int r = 0; r < kRows; ++r) {
-      const Register x = splat_group(a + r * stride + g * 4);
-      sum[r][0] = Kind::add(sum[r][0], x, left);
-      sum[r][1] = Kind::add(sum[r][1], x, right);
+    for (int64_t g = 0; g < groups; ++g) {
+      const Register left = load_bytes(weights + g * 64), right = load_bytes(weights + half_stride + g * 64);
+      SUMI_UNROLLED
+      for (int r = 0; r < kRows; ++r) {
+        const Register x = splat_group(a + r * stride + g * 4);
+        sum[r][0] = Kind::add(sum[r][0], x, left);
+        sum[r][1] = Kind::add(sum[r][1], x, right);
+      }
     }
-  }
   }
 }
 

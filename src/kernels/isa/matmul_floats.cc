@@ -130,15 +130,6 @@ void group_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
   for (int r = 0; r < kRows; ++r)
     SUMI_UNROLL
     for (int p = 0; p < kPanels; ++p) total[r][p] = Vec::zero();
-  const auto add = [&](const Vec(&weights)[kPanels]) __attribute__((always_inline)) {
-    SUMI_UNROLL
-    for (int r = 0; r < kRows; ++r) {
-      const Vec a = Vec::set1(x[r]);
-      SUMI_UNROLL
-      for (int p = 0; p < kPanels; ++p) total[r][p] = fma(weights[p], a, total[r][p]);
-    }
-    x += kFloatGroup;
-  };
   for (int64_t i = 0; i < weight.k; i += k_per_step(kProduct), w += step_bytes(kProduct)) {
     Vec weights[kPanels];
     SUMI_UNROLL
@@ -148,12 +139,14 @@ void group_rows(const MatmulArgs& args, int64_t panel, int64_t row) {
       else if constexpr (kProduct == Product::f16) weights[p] = load_f16(from);
       else weights[p] = even_of_pairs(from);
     }
-    add(weights);
+    add_spread(x, 1, weights, total);
+    x += kFloatGroup;
     if constexpr (kProduct == Product::bf16) {
       if (i + 1 == weight.k) break;
       SUMI_UNROLL
       for (int p = 0; p < kPanels; ++p) weights[p] = odd_of_pairs(w + static_cast<size_t>(p) * weight.panel_bytes);
-      add(weights);
+      add_spread(x, 1, weights, total);
+      x += kFloatGroup;
     }
   }
   SUMI_UNROLL
