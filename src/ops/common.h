@@ -16,6 +16,9 @@ using tensor::shape_string;
 // A loop over less than this many elements stays on one thread: waking the others costs more.
 inline constexpr int64_t kParallelElements = 32768;
 
+// For tensor::waiting_gradient().
+inline uint64_t record_of(const Tensor& x) { return x.defined() && x.autograd() ? x.autograd()->sequence : 0; }
+
 inline const kernels::ElementwiseKernels& elementwise() { return kernels::elementwise_kernels(); }
 
 inline void check_f32(const char* op, const char* operand, const Tensor& x) {

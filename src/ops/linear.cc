@@ -94,12 +94,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Product
   }
   if (recording)
     record(out, "linear", {x, weight, bias},
-           [kept, weight, needs_x = x.requires_grad(),
+           [kept, weight, needs_x = x.requires_grad(), record_of_x = record_of(x),
             needs_bias = bias.defined() && bias.requires_grad(), shape_of_x = x.shape(), products,
             rows, n, k](const Tensor& g) -> std::vector<Tensor> {
              Tensor dx, dw, db;
              const float* dy = g.f32();
-             if (needs_x) {
+             if (Tensor sum = tensor::waiting_gradient(record_of_x); sum.defined()) {
+               multiply({.m = rows, .n = k, .k = n, .beta = 1}, products, g, weight, sum.f32());
+             } else if (needs_x) {
                dx = Tensor::empty(shape_of_x);
                multiply({.m = rows, .n = k, .k = n}, products, g, weight, dx.f32());
              }

@@ -54,12 +54,14 @@ Tensor add_low_rank(const Tensor& y, int64_t begin, const Tensor& x, const Tenso
           .ldc = width},
          middle.f32(), b.f32(), out.f32() + begin);
   if (!needs_record({&y, &x, &a, &b})) return out;
-  record(out, "add_low_rank", {y, x, a, b}, [=](const Tensor& g) -> std::vector<Tensor> {
+  record(out, "add_low_rank", {y, x, a, b}, [=, record_of_x = record_of(x)](const Tensor& g) -> std::vector<Tensor> {
     const float* dy = g.f32() + begin;
     Tensor dmiddle = Tensor::empty({rows, rank}), dx, da, db;
     matmul({.m = rows, .n = rank, .k = n, .alpha = scale, .lda = width}, dy, b.f32(),
            dmiddle.f32());
-    if (x.requires_grad()) {
+    if (Tensor sum = tensor::waiting_gradient(record_of_x); sum.defined()) {
+      matmul({.m = rows, .n = k, .k = rank, .beta = 1}, dmiddle.f32(), a.f32(), sum.f32());
+    } else if (x.requires_grad()) {
       dx = Tensor::empty(x.shape());
       matmul({.m = rows, .n = k, .k = rank}, dmiddle.f32(), a.f32(), dx.f32());
     }

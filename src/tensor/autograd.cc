@@ -73,13 +73,31 @@ struct Pending {
   std::shared_ptr<AutogradMeta> meta;
   Tensor grad;
 };
+using PendingRecords = std::map<uint64_t, Pending>;
+
+thread_local PendingRecords* innermost_pending = nullptr;  // of the walk that runs a backward function now
+
+// A walk's records, for its life the innermost.
+class Walk {
+ public:
+  Walk() : before_(innermost_pending) { innermost_pending = &pending; }
+  ~Walk() { innermost_pending = before_; }
+  Walk(const Walk&) = delete;
+  Walk& operator=(const Walk&) = delete;
+
+  PendingRecords pending;
+
+ private:
+  PendingRecords* before_;
+};
 
 // Inputs are made before outputs, so taking the youngest record first visits each after all its
 // uses. Records older than first_sequence are an error: they belong to a graph outside a
 // checkpoint.
 void run_backward(const Tensor& output, Tensor grad_output, uint64_t first_sequence) {
   const NoGrad no_grad;
-  std::map<uint64_t, Pending> pending;
+  Walk walk;
+  PendingRecords& pending = walk.pending;
   pending[output.autograd()->sequence] = {output.autograd(), std::move(grad_output)};
   while (!pending.empty()) {
     const auto youngest = std::prev(pending.end());
@@ -195,6 +213,13 @@ void keep_gradient_as(Tensor& leaf, DType dtype) {
     fail("keep_gradient_as: the tensor is no leaf with a gradient");
   if (!is_float(dtype)) fail("keep_gradient_as: {} is no type of gradients", dtype_name(dtype));
   leaf.autograd()->grad_dtype = dtype;
+}
+
+Tensor waiting_gradient(uint64_t sequence) {
+  if (!innermost_pending || sequence == 0) return Tensor();
+  const auto found = innermost_pending->find(sequence);
+  if (found == innermost_pending->end() || !found->second.grad.sole_owner()) return Tensor();
+  return found->second.grad;
 }
 
 DType kept_gradient_type(const Tensor& x) {

@@ -86,6 +86,11 @@ void keep_gradient_as(Tensor& leaf, DType dtype);
 // The type in which a gradient that arrives for `x` now is kept: a backward may return it so, or f32.
 DType kept_gradient_type(const Tensor& x);
 
+// For backward functions: what has arrived of the gradient of the input with this record (AutogradMeta::sequence), f32, to
+// add to in place, returning no gradient for that input then. Undefined if nothing has, if someone else has a handle of
+// it, or for a leaf.
+Tensor waiting_gradient(uint64_t sequence);
+
 // Gradient checkpointing: runs function(inputs) without recording; its backward runs it again with
 // recording on. function must be deterministic. Parameters (leaves) that function captures also
 // receive gradients; a captured tensor that has a history is an Error: pass it as an input.

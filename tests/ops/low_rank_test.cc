@@ -34,6 +34,24 @@ TEST(LowRank, AddsToItsColumnsAndDifferentiates) {
             std::string::npos);
 }
 
+// Several uses of an input add to one gradient in place, but never to one that another record will read.
+TEST(LowRank, InputsOfSeveralAddTheirGradients) {
+  const Tensor x = random_tensor({2, 3, 9}, 1), w = random_tensor({9, 9}, 2), other = random_tensor({9, 9}, 3);
+  const Tensor a = random_tensor({4, 9}, 4), b = random_tensor({5, 4}, 5);
+  expect_gradients(
+      [](const std::vector<Tensor>& in) {
+        const Tensor made = scale(in[0], 2);
+        return add(add_low_rank(linear(made, in[1]), 3, made, in[3], in[4], 0.5f), linear(made, in[2]));
+      },
+      {x, w, other, a, b});
+  expect_gradients(
+      [](const std::vector<Tensor>& in) {  // the sum's gradient waits for `made` and for linear's result alike
+        const Tensor made = scale(in[0], 2);
+        return add(made, linear(made, in[1]));
+      },
+      {x, w});
+}
+
 TEST(TokenRows, StandForThoseOfATableAndOfAHead) {
   const Tensor table = random_tensor({5, 6}, 1), rows = random_tensor({2, 6}, 2);
   for (const int64_t begin : {3, 5}) {  // among the table's, and after them
