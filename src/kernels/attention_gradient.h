@@ -5,12 +5,12 @@
 
 namespace sumi::kernels {
 
-// One query head. Rows of q, out, g and dq are q_row floats apart, those of k, v, dk and dv kv_row.
+// One query head. Rows of q, out, g and dq are q_row floats apart, those of k and v kv_row, of dk and dv dkv_row.
 struct AttentionGradient {
   int64_t queries = 0, keys = 0, head_dim = 0;
   float scale = 1;
   const float *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *g = nullptr;
-  int64_t q_row = 0, kv_row = 0;
+  int64_t q_row = 0, kv_row = 0, dkv_row = 0;
   const float* log_sum_exp = nullptr;  // [queries] of the scaled scores; -infinity where no key is seen
   // Query t sees keys [first[t], end[t]); neither falls along t.
   const int64_t *first = nullptr, *end = nullptr;

@@ -1,7 +1,8 @@
 // Large products of float matrices in bf16 by the processor's tiles (AMX) or its vectors (from AVX-512 VNNI on), for training:
-// operands are rounded and laid out in tiles as they are read, in either orientation, and summed in f32.
+// operands are rounded and laid out as those want them when they are read, in either orientation, and summed in f32.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "base/cpu.h"
@@ -17,25 +18,40 @@ struct ProductFactor {
   int64_t outer = 0, k = 0, stride = 0;
 };
 
-inline constexpr int64_t kProductStrip = 32, kProductStep = 32;  // rows or columns, and k, of a piece
+inline constexpr int64_t kProductStrip = 32, kProductStep = 32;  // columns, and k, of a piece of b
 inline constexpr int64_t kProductPiece = kProductStrip * kProductStep;  // its elements
 
 struct Bf16ProductKernels {
-  // Pieces of the rounded factor: piece (strip, step) at out + (strip * steps + step) * kProductPiece, zeros beyond the
-  // ends. [begin, end) counts strips, or steps with outer_contiguous. as_b: in the order that a product's second factor
-  // has. Null at lower levels.
-  void (*pack)(const ProductFactor& factor, bool as_b, int64_t begin, int64_t end, uint16_t* out);
+  // A packed factor is strips of `row_strip` rows of a, or of kProductStrip columns of b, in turn in pieces of kProductStep
+  // k, of numbers of `number_bytes`.
+  int64_t row_strip = 0, number_bytes = 0;
+  // Whether products are so fast that a factor should be laid out once for all threads, whatever the caches.
+  bool shares_factors = false;
+  // The rounded factor, with zeros beyond the ends. [begin, end) counts strips, or steps with outer_contiguous. as_b: as
+  // a product's second factor. Null at lower levels.
+  void (*pack)(const ProductFactor& factor, bool as_b, int64_t begin, int64_t end, std::byte* out) = nullptr;
   // c [m, n] of packed factors, its rows ldc apart: strips of rows [row_begin, row_end) and of columns. Each element is
   // (accumulate ? c : 0) + its products in rising order of k.
   struct Product {
-    const uint16_t *a, *b;
+    const std::byte *a, *b;
     int64_t m, n, steps;
     float* c;
     int64_t ldc;
     bool accumulate;
   };
   void (*multiply)(const Product& product, int64_t row_begin, int64_t row_end, int64_t column_begin,
-                   int64_t column_end);
+                   int64_t column_end) = nullptr;
+
+  int64_t strip(bool as_b) const { return as_b ? kProductStrip : row_strip; }
+  int64_t strips(int64_t outer, bool as_b) const { return (outer + strip(as_b) - 1) / strip(as_b); }
+  static int64_t steps(int64_t k) { return (k + kProductStep - 1) / kProductStep; }
+  // What `pack` counts, and the bytes it writes.
+  int64_t packed_parts(const ProductFactor& f, bool as_b) const {
+    return f.outer_contiguous ? steps(f.k) : strips(f.outer, as_b);
+  }
+  int64_t packed_bytes(int64_t outer, int64_t k, bool as_b) const {
+    return strips(outer, as_b) * strip(as_b) * steps(k) * kProductStep * number_bytes;
+  }
 };
 
 const Bf16ProductKernels& bf16_product_kernels();  // for base::active_isa()

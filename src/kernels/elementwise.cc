@@ -6,7 +6,7 @@
 namespace sumi::kernels {
 
 SUMI_ISA_COPIES(ElementwiseKernels, kElementwise)
-SUMI_ISA_COPIES(TileMatmul, kTileMatmul)
+SUMI_ISA_COPIES(TileKernels, kTile)
 
 const ElementwiseKernels& elementwise_kernels_for(base::Isa isa) {
   return SUMI_SELECT_ISA(kElementwise, isa);
@@ -17,11 +17,11 @@ const ElementwiseKernels& elementwise_kernels() {
   return kernels;
 }
 
-TileMatmul tile_matmul_for(base::Isa isa) { return SUMI_SELECT_ISA(kTileMatmul, isa); }
+const TileKernels& tile_kernels_for(base::Isa isa) { return SUMI_SELECT_ISA(kTile, isa); }
 
-TileMatmul tile_matmul() {
-  static const TileMatmul kernel = tile_matmul_for(base::active_isa());
-  return kernel;
+const TileKernels& tile_kernels() {
+  static const TileKernels& kernels = tile_kernels_for(base::active_isa());
+  return kernels;
 }
 
 }  // namespace sumi::kernels

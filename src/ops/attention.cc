@@ -32,6 +32,8 @@ struct Problem {
   int64_t kv_offset(int64_t b, int64_t s, int64_t h) const {
     return ((b * keys + s) * kv_heads + h) * size;
   }
+  // Of query head h in gradients of k and v that each has for itself; their rows are q_row() apart.
+  int64_t dkv_offset(int64_t b, int64_t s, int64_t h) const { return ((b * keys + s) * heads + h) * size; }
 
   // Where the bias of head h for key 0 and query t stands in options.distance_bias, or in its
   // gradient.
@@ -93,19 +95,13 @@ Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
   return {q.size(0), q.size(1), k.size(1), heads, kv_heads, q.size(3), heads / kv_heads, options};
 }
 
-// to[d, s] = from[s * row + d]
-void transpose(const float* from, int64_t row, int64_t count, int64_t size, float* to) {
-  for (int64_t s = 0; s < count; ++s)
-    for (int64_t d = 0; d < size; ++d) to[d * kTile + s] = from[s * row + d];
-}
-
 // A tile of scores: q rows [t, t + m) against keys [s, s + n), whose transpose is keys_t [D,
 // kTile]. scores [m, kTile] get scale, softcap, biases and the mask (-infinity). With `capped`, the
 // values after the softcap and before biases and mask are kept there too.
 void score_tile(const Problem& p, int64_t b, int64_t h, const float* q, int64_t t, int64_t m, int64_t s,
                 int64_t n, const float* keys_t, float* scores, float* capped) {
   const AttentionOptions& o = p.options;
-  kernels::tile_matmul()(m, n, p.size, q, p.q_row(), 1, keys_t, kTile, scores, kTile, false);
+  kernels::tile_kernels().multiply(m, n, p.size, q, p.q_row(), 1, keys_t, kTile, scores, kTile, false);
   for (int64_t i = 0; i < m; ++i) {
     float* row = scores + i * kTile;
     elementwise().scale(row, o.scale, row, n);
@@ -151,7 +147,7 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
   const int64_t kv_head = h / p.group;
   for (int64_t s = range.begin; s < range.end; s += kTile) {
     const int64_t n = std::min(kTile, range.end - s);
-    transpose(k + p.kv_offset(b, s, kv_head), p.kv_row(), n, p.size, keys_t);
+    kernels::tile_kernels().transpose(n, p.size, k + p.kv_offset(b, s, kv_head), p.kv_row(), keys_t, kTile);
     score_tile(p, b, h, q, t, m, s, n, keys_t, scores, nullptr);
     for (int64_t i = 0; i < m; ++i) {
       float* row = scores + i * kTile;
@@ -168,7 +164,7 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
       }
       sum[i] += elementwise().exp_sum(row, highest, row, kTile);
     }
-    kernels::tile_matmul()(m, p.size, n, scores, kTile, 1, v + p.kv_offset(b, s, kv_head),
+    kernels::tile_kernels().multiply(m, p.size, n, scores, kTile, 1, v + p.kv_offset(b, s, kv_head),
                            p.kv_row(), out, p.q_row(), true);
   }
   for (int64_t i = 0; i < m; ++i) {
@@ -232,86 +228,84 @@ void forward(const Problem& p, const float* q, const float* k, const float* v, f
   });
 }
 
+// Gradients that a query head adds to: of q, and of k and v [B, S, H, D], of that head's own.
+struct HeadGradients {
+  float *q, *k, *v;
+  float* bias;  // or null: this sequence's part of the distance bias's gradient
+};
+
 // With P = exp(S - lse), dP = dO V^T and delta = sum(dO O) per query: dS = P (dP - delta), dV = P^T
-// dO, dK = dS^T Q, dQ = dS K (arXiv:2205.14135, appendix B). P is made again tile by tile. One call
-// does all query heads of one key head, so that nothing is shared between threads and the sums have
-// one order. dbias, if not null, is this sequence's part of the distance bias's gradient.
-void backward_head(const Problem& p, int64_t b, int64_t kv_head, const float* q, const float* k,
-                   const float* v, const float* out, const float* lse, const float* g, float* dq,
-                   float* dk, float* dv, float* dbias) {
-  const kernels::TileMatmul multiply = kernels::tile_matmul();
-  std::vector<float> scratch(static_cast<size_t>(kTile * (3 * kTile + 2 * p.size + 1)));
+// dO, dK = dS^T Q, dQ = dS K (arXiv:2205.14135, appendix B). P is made again tile by tile.
+void backward_head(const Problem& p, int64_t b, int64_t h, const float* q, const float* k, const float* v,
+                   const float* out, const float* lse, const float* g, const HeadGradients& d) {
+  const kernels::TileKernels& tile = kernels::tile_kernels();
+  std::vector<float> scratch(static_cast<size_t>(kTile * (3 * kTile + 2 * p.size) + p.queries));
   float *probabilities = scratch.data(), *capped = probabilities + kTile * kTile;
   float *dscores = capped + kTile * kTile, *keys_t = dscores + kTile * kTile;
   float *values_t = keys_t + kTile * p.size, *delta = values_t + kTile * p.size;
   const float cap = p.options.softcap;
-  for (int64_t h = kv_head * p.group; h < (kv_head + 1) * p.group; ++h) {
+  for (int64_t t = 0; t < p.queries; ++t) {
+    const int64_t row = p.q_offset(b, t, h);
+    delta[t] = elementwise().dot(g + row, out + row, p.size);
+  }
+  for (int64_t s = 0; s < p.keys; s += kTile) {
+    const int64_t n = std::min(kTile, p.keys - s), kv = p.kv_offset(b, s, h / p.group), own = p.dkv_offset(b, s, h);
+    tile.transpose(n, p.size, k + kv, p.kv_row(), keys_t, kTile);
+    tile.transpose(n, p.size, v + kv, p.kv_row(), values_t, kTile);
     for (int64_t t = 0; t < p.queries; t += kTile) {
       const int64_t m = std::min(kTile, p.queries - t), rows = p.q_offset(b, t, h);
-      for (int64_t i = 0; i < m; ++i) {
-        const int64_t row = rows + i * p.q_row();
-        delta[i] = elementwise().dot(g + row, out + row, p.size);
-      }
-      const float* row_lse = lse + (b * p.heads + h) * p.queries + t;
       const KeyRange range = visible(p, b, t, m);
-      for (int64_t s = range.begin; s < range.end; s += kTile) {
-        const int64_t n = std::min(kTile, range.end - s), kv = p.kv_offset(b, s, kv_head);
-        transpose(k + kv, p.kv_row(), n, p.size, keys_t);
-        transpose(v + kv, p.kv_row(), n, p.size, values_t);
-        score_tile(p, b, h, q + rows, t, m, s, n, keys_t, probabilities, capped);
-        multiply(m, n, p.size, g + rows, p.q_row(), 1, values_t, kTile, dscores, kTile, false);
-        for (int64_t i = 0; i < m; ++i) {
-          float *probability = probabilities + i * kTile, *dscore = dscores + i * kTile;
-          if (row_lse[i] == -kInfinity) {  // sees no key
-            std::fill_n(probability, n, 0.0f);
-            std::fill_n(dscore, n, 0.0f);
-            continue;
-          }
-          elementwise().exp_scaled(probability, row_lse[i], 1, probability, n);
-          for (int64_t j = 0; j < n; ++j) dscore[j] = probability[j] * (dscore[j] - delta[i]);
-          if (dbias) elementwise().accumulate(dscore, dbias + p.bias_offset(h, t + i) + s, n);
-          if (cap > 0) elementwise().softcap_backward(capped + i * kTile, cap, dscore, dscore, n);
-          elementwise().scale(dscore, p.options.scale, dscore, n);
+      if (s < range.begin || s >= range.end) continue;
+      score_tile(p, b, h, q + rows, t, m, s, n, keys_t, probabilities, capped);
+      tile.multiply(m, n, p.size, g + rows, p.q_row(), 1, values_t, kTile, dscores, kTile, false);
+      const float* row_lse = lse + (b * p.heads + h) * p.queries + t;
+      for (int64_t i = 0; i < m; ++i) {
+        float *probability = probabilities + i * kTile, *dscore = dscores + i * kTile;
+        if (row_lse[i] == -kInfinity) {  // sees no key
+          std::fill_n(probability, n, 0.0f);
+          std::fill_n(dscore, n, 0.0f);
+          continue;
         }
-        multiply(n, p.size, m, probabilities, 1, kTile, g + rows, p.q_row(), dv + kv, p.kv_row(),
-                 true);
-        multiply(n, p.size, m, dscores, 1, kTile, q + rows, p.q_row(), dk + kv, p.kv_row(), true);
-        multiply(m, p.size, n, dscores, kTile, 1, k + kv, p.kv_row(), dq + rows, p.q_row(), true);
+        elementwise().exp_scaled(probability, row_lse[i], 1, probability, n);
+        for (int64_t j = 0; j < n; ++j) dscore[j] = probability[j] * (dscore[j] - delta[t + i]);
+        if (d.bias) elementwise().accumulate(dscore, d.bias + p.bias_offset(h, t + i) + s, n);
+        if (cap > 0) elementwise().softcap_backward(capped + i * kTile, cap, dscore, dscore, n);
+        elementwise().scale(dscore, p.options.scale, dscore, n);
       }
+      tile.multiply(n, p.size, m, probabilities, 1, kTile, g + rows, p.q_row(), d.v + own, p.q_row(), true);
+      tile.multiply(n, p.size, m, dscores, 1, kTile, q + rows, p.q_row(), d.k + own, p.q_row(), true);
+      tile.multiply(m, p.size, n, dscores, kTile, 1, k + kv, p.kv_row(), d.q + rows, p.q_row(), true);
     }
   }
 }
 
 // The same with products in bf16, for scores without a cap and biases.
-void backward_head_in_bf16(const Problem& p, int64_t b, int64_t kv_head, const Tensor& q, const Tensor& k,
-                            const Tensor& v, const Tensor& out, const Tensor& lse, const Tensor& g, float* dq,
-                            float* dk, float* dv) {
+void backward_head_in_bf16(const Problem& p, int64_t b, int64_t h, const float* q, const float* k, const float* v,
+                           const float* out, const float* lse, const float* g, const HeadGradients& d) {
   std::vector<int64_t> first, end;
   for (int64_t t = 0; t < p.queries; ++t) {
     first.push_back(p.first_key(b, t));
     end.push_back(p.end_key(t));
   }
-  const int64_t kv = p.kv_offset(b, 0, kv_head);
-  for (int64_t h = kv_head * p.group; h < (kv_head + 1) * p.group; ++h) {
-    const int64_t at = p.q_offset(b, 0, h);
-    kernels::attention_gradient({.queries = p.queries,
-                                 .keys = p.keys,
-                                 .head_dim = p.size,
-                                 .scale = p.options.scale,
-                                 .q = q.f32() + at,
-                                 .k = k.f32() + kv,
-                                 .v = v.f32() + kv,
-                                 .out = out.f32() + at,
-                                 .g = g.f32() + at,
-                                 .q_row = p.q_row(),
-                                 .kv_row = p.kv_row(),
-                                 .log_sum_exp = lse.f32() + (b * p.heads + h) * p.queries,
-                                 .first = first.data(),
-                                 .end = end.data(),
-                                 .dq = dq + at,
-                                 .dk = dk + kv,
-                                 .dv = dv + kv});
-  }
+  const int64_t at = p.q_offset(b, 0, h), kv = p.kv_offset(b, 0, h / p.group), own = p.dkv_offset(b, 0, h);
+  kernels::attention_gradient({.queries = p.queries,
+                               .keys = p.keys,
+                               .head_dim = p.size,
+                               .scale = p.options.scale,
+                               .q = q + at,
+                               .k = k + kv,
+                               .v = v + kv,
+                               .out = out + at,
+                               .g = g + at,
+                               .q_row = p.q_row(),
+                               .kv_row = p.kv_row(),
+                               .dkv_row = p.q_row(),
+                               .log_sum_exp = lse + (b * p.heads + h) * p.queries,
+                               .first = first.data(),
+                               .end = end.data(),
+                               .dq = d.q + at,
+                               .dk = d.k + own,
+                               .dv = d.v + own});
 }
 
 bool backward_in_bf16(const AttentionOptions& o) {
@@ -319,27 +313,40 @@ bool backward_in_bf16(const AttentionOptions& o) {
          kernels::has_attention_gradient();
 }
 
+// parts [B, S, H, D] summed over the query heads of each key head: [B, S, Hkv, D].
+Tensor sum_of_groups(const Problem& p, const Tensor& parts, const Shape& shape) {
+  Tensor sum = Tensor::empty(shape);
+  const float* from = parts.f32();
+  float* to = sum.f32();
+  for_rows(p.batch * p.keys * p.kv_heads, p.group * p.size, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      const float* part = from + row * p.group * p.size;
+      std::copy_n(part, p.size, to + row * p.size);
+      for (int64_t i = 1; i < p.group; ++i) elementwise().accumulate(part + i * p.size, to + row * p.size, p.size);
+    }
+  });
+  return sum;
+}
+
 std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k, const Tensor& v,
                              const Tensor& out, const Tensor& lse, const Tensor& g) {
-  Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(k.shape()),
-         dv = Tensor::zeros(k.shape());
-  float *to_q = dq.f32(), *to_k = dk.f32(), *to_v = dv.f32();
+  // Query heads that share a key head have parts of its gradient, which are summed in order: so all heads can run side
+  // by side, and the number of threads does not change a sum.
+  const Shape of_heads = {p.batch, p.keys, p.heads, p.size};
+  Tensor dq = Tensor::zeros(q.shape()), dk = Tensor::zeros(of_heads), dv = Tensor::zeros(of_heads);
   const bool biased = p.options.distance_bias.defined();
   // One part per sequence, summed in order: heads are disjoint, sequences are not.
   Tensor dbias = biased ? Tensor::zeros({p.batch, p.options.distance_bias.numel()}) : Tensor();
-  for_rows(p.batch * p.kv_heads, p.group * p.queries * p.keys * p.size,
-           [&](int64_t begin, int64_t end) {
-             for (int64_t item = begin; item < end; ++item) {
-               const int64_t b = item / p.kv_heads, head = item % p.kv_heads;
-               if (backward_in_bf16(p.options)) {
-                 backward_head_in_bf16(p, b, head, q, k, v, out, lse, g, to_q, to_k, to_v);
-                 continue;
-               }
-               backward_head(p, b, head, q.f32(), k.f32(), v.f32(),
-                             out.f32(), lse.f32(), g.f32(), to_q, to_k, to_v,
-                             biased ? dbias.f32() + b * dbias.size(1) : nullptr);
-             }
-           });
+  const auto of_head = backward_in_bf16(p.options) ? backward_head_in_bf16 : backward_head;
+  base::parallel_tasks(p.batch * p.heads, [&](int64_t item) {
+    const int64_t b = item / p.heads;
+    of_head(p, b, item % p.heads, q.f32(), k.f32(), v.f32(), out.f32(), lse.f32(), g.f32(),
+            {dq.f32(), dk.f32(), dv.f32(), biased ? dbias.f32() + b * dbias.size(1) : nullptr});
+  });
+  if (p.group > 1) {
+    dk = sum_of_groups(p, dk, k.shape());
+    dv = sum_of_groups(p, dv, k.shape());
+  }
   if (!biased) return {dq, dk, dv};
   for (int64_t b = 1; b < p.batch; ++b)
     elementwise().accumulate(dbias.f32() + b * dbias.size(1), dbias.f32(), dbias.size(1));

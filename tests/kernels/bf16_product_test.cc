@@ -6,6 +6,7 @@
 
 #include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <random>
 #include <vector>
@@ -82,15 +83,15 @@ void check_product(const Product& product) {
 
 void check_kernels(const Bf16ProductKernels& kernels) {
   check_product([&](const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate) {
-    const auto pieces = [](int64_t count) { return (count + 31) / 32; };
     const auto pack = [&](const ProductFactor& f, bool as_b) {
-      std::vector<uint16_t> out(static_cast<size_t>(pieces(f.outer) * pieces(f.k) * kProductPiece), 0x7fc0);
-      kernels.pack(f, as_b, 0, pieces(f.outer_contiguous ? f.k : f.outer), out.data());
+      // Whatever pack leaves is no number.
+      std::vector<std::byte> out(static_cast<size_t>(kernels.packed_bytes(f.outer, f.k, as_b)), std::byte{0xff});
+      kernels.pack(f, as_b, 0, kernels.packed_parts(f, as_b), out.data());
       return out;
     };
     const auto pa = pack(a, false), pb = pack(b, true);
-    kernels.multiply({pa.data(), pb.data(), a.outer, b.outer, pieces(a.k), c, ldc, accumulate}, 0, pieces(a.outer), 0,
-                     pieces(b.outer));
+    kernels.multiply({pa.data(), pb.data(), a.outer, b.outer, kernels.steps(a.k), c, ldc, accumulate}, 0,
+                     kernels.strips(a.outer, false), 0, kernels.strips(b.outer, true));
   });
 }
 
@@ -112,13 +113,22 @@ TEST(Bf16Product, RoundsAsBaseDoes) {
   for (const base::Isa isa : base::runnable_isas()) {
     const Bf16ProductKernels& kernels = bf16_product_kernels_for(isa);
     if (!kernels.pack) continue;
-    std::vector<uint16_t> out(static_cast<size_t>(kProductPiece), 77);
+    std::vector<std::byte> out(static_cast<size_t>(kernels.packed_bytes(1, kProductStep, false)), std::byte{77});
     kernels.pack({.f32 = row.data(), .outer = 1, .k = kProductStep, .stride = kProductStep}, false, 0, 1, out.data());
     for (size_t i = 0; i < row.size(); ++i) {
+      float got = 0;
+      if (kernels.number_bytes == 4) {
+        std::memcpy(&got, out.data() + 4 * i, 4);
+      } else {
+        uint16_t bits = 0;
+        std::memcpy(&bits, out.data() + 2 * i, 2);
+        got = base::bf16_to_float(bits);
+      }
       const bool flushed = row[i] != 0 && std::fabs(row[i]) < std::numeric_limits<float>::min();
-      if (flushed && out[i] == 0) continue;  // the instruction takes them for zeros
-      if (std::isnan(row[i])) EXPECT_TRUE(std::isnan(base::bf16_to_float(out[i]))) << base::isa_name(isa) << " at " << i;
-      else EXPECT_EQ(out[i], base::float_to_bf16(row[i])) << base::isa_name(isa) << " at " << i;
+      if (flushed && got == 0) continue;  // the instruction takes them for zeros
+      const float want = base::bf16_to_float(base::float_to_bf16(row[i]));
+      if (std::isnan(row[i])) EXPECT_TRUE(std::isnan(got)) << base::isa_name(isa) << " at " << i;
+      else EXPECT_EQ(std::bit_cast<uint32_t>(got), std::bit_cast<uint32_t>(want)) << base::isa_name(isa) << " at " << i;
     }
   }
 }

@@ -16,7 +16,7 @@
 namespace sumi::kernels {
 
 SUMI_EMULATED_COPIES(ElementwiseKernels, kElementwise)
-SUMI_EMULATED_COPIES(TileMatmul, kTileMatmul)
+SUMI_EMULATED_COPIES(TileKernels, kTile)
 
 namespace {
 
@@ -294,12 +294,8 @@ struct TileCase {
 TEST(TileMatmul, AgreesWithNaiveWhateverTheNeighbours) {
   const TileCase cases[] = {{1, 1, 1},  {3, 5, 7},    {4, 16, 64},
                             {5, 33, 9}, {64, 64, 64}, {13, 47, 20}};
-  for (const auto& copy : kernel_copies<TileMatmul>(
-           [](base::Isa isa) -> const TileMatmul& {
-             static TileMatmul kernels[8];
-             return kernels[static_cast<size_t>(isa)] = tile_matmul_for(isa);
-           },
-           avx512_emulated::kTileMatmul, avx512_bf16_emulated::kTileMatmul))
+  for (const auto& copy : kernel_copies<TileKernels>(
+           tile_kernels_for, avx512_emulated::kTile, avx512_bf16_emulated::kTile))
     for (const TileCase& c : cases)
       for (const bool transposed : {false, true}) {
         SCOPED_TRACE(copy.name + " m " + std::to_string(c.m) + " n " + std::to_string(c.n));
@@ -307,14 +303,31 @@ TEST(TileMatmul, AgreesWithNaiveWhateverTheNeighbours) {
         const Row before = random_row(c.m * c.n, 23);
         Row got(before), want(before), one(static_cast<size_t>(c.n));
         const int64_t row = transposed ? 1 : c.k, column = transposed ? c.m : 1;
-        (*copy.table)(c.m, c.n, c.k, a.data(), row, column, b.data(), c.n, got.data(), c.n, true);
+        copy.table->multiply(c.m, c.n, c.k, a.data(), row, column, b.data(), c.n, got.data(), c.n, true);
         naive::matmul(transposed, false, c.m, c.n, c.k, 1, a.data(), b.data(), 1, want.data());
         expect_close(got, want, 1e-5);
-        (*copy.table)(c.m, c.n, c.k, a.data(), row, column, b.data(), c.n, got.data(), c.n, false);
+        copy.table->multiply(c.m, c.n, c.k, a.data(), row, column, b.data(), c.n, got.data(), c.n, false);
         const int64_t last = c.m - 1;
-        (*copy.table)(1, c.n, c.k, a.data() + last * row, row, column, b.data(), c.n, one.data(),
+        copy.table->multiply(1, c.n, c.k, a.data() + last * row, row, column, b.data(), c.n, one.data(),
                       c.n, false);
         ASSERT_EQ(one, Row(got.begin() + last * c.n, got.end())) << "a row alone";
+      }
+}
+
+TEST(TileMatmul, Transposes) {
+  for (const auto& copy : kernel_copies<TileKernels>(tile_kernels_for, avx512_emulated::kTile, avx512_bf16_emulated::kTile))
+    for (const int64_t rows : {1, 15, 16, 37, 64})
+      for (const int64_t columns : {1, 16, 31, 64}) {
+        SCOPED_TRACE(copy.name + " rows " + std::to_string(rows) + " columns " + std::to_string(columns));
+        const int64_t from_row = columns + 3, to_row = rows + 5;
+        const Row from = random_row(rows * from_row, 24), before = random_row(columns * to_row, 25);
+        Row to(before);
+        copy.table->transpose(rows, columns, from.data(), from_row, to.data(), to_row);
+        for (int64_t c = 0; c < columns; ++c)
+          for (int64_t r = 0; r < to_row; ++r) {
+            const auto at = static_cast<size_t>(c * to_row + r);
+            ASSERT_EQ(to[at], r < rows ? from[static_cast<size_t>(r * from_row + c)] : before[at]);
+          }
       }
 }
 

@@ -70,6 +70,16 @@ inline __m512 _mm512_roundscale_ps(__m512 a, int control) {
   if (control != 0) std::abort();  // only "to nearest even" is used
   return emulated::floats([&](int i) { return std::nearbyint(a.f[i]); });
 }
+inline __m512 _mm512_maskz_loadu_ps(__mmask16 mask, const void* p) {
+  __m512 r{};
+  for (int i = 0; i < 16; ++i)
+    if (mask >> i & 1) r.f[i] = static_cast<const float*>(p)[i];
+  return r;
+}
+inline void _mm512_mask_storeu_ps(void* p, __mmask16 mask, __m512 a) {
+  for (int i = 0; i < 16; ++i)
+    if (mask >> i & 1) static_cast<float*>(p)[i] = a.f[i];
+}
 inline __mmask16 _mm512_cmp_ps_mask(__m512 a, __m512 b, int how) {
   if (how != _CMP_GT_OQ) std::abort();
   int mask = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "kernels/bf16_product.h"
+#include "kernels/isa/bf16_product_pairs.h"
 #include "kernels/isa/tiles.h"
 
 #if defined(SUMI_AMX)
@@ -39,6 +40,7 @@ inline void end_sum(const SumTile& t) {
     std::copy_n(edge[r], std::min<int64_t>(16, t.columns), t.c + r * t.ldc);
 }
 
+constexpr bool kSharesFactors = true;
 constexpr int64_t kStepsAtOnce = 16;  // of K: 32 rows of them stay in the first-level cache
 
 void multiply(const Bf16ProductKernels::Product& p, int64_t row_begin, int64_t row_end, int64_t column_begin,
@@ -49,8 +51,8 @@ void multiply(const Bf16ProductKernels::Product& p, int64_t row_begin, int64_t r
     const bool accumulate = p.accumulate || step > 0;
     for (int64_t row = row_begin; row < row_end; ++row)
       for (int64_t column = column_begin; column < column_end; ++column) {
-        const uint16_t* a = p.a + (row * p.steps + step) * kProductPiece;
-        const uint16_t* b = p.b + (column * p.steps + step) * kProductPiece;
+        const uint16_t* a = reinterpret_cast<const uint16_t*>(p.a) + (row * p.steps + step) * kProductPiece;
+        const uint16_t* b = reinterpret_cast<const uint16_t*>(p.b) + (column * p.steps + step) * kProductPiece;
         SumTile t[4];
         for (int64_t i = 0; i < 4; ++i) {
           const int64_t r = row * kProductStrip + i / 2 * 16, c = column * kProductStrip + i % 2 * 16;

@@ -132,14 +132,22 @@ inline Vec absolute(Vec x) { return max(x, Vec::zero() - x); }
 
 // The first `count` lanes from p, the rest zero.
 inline Vec load_partial(const float* p, int64_t count) {
+#if defined(SUMI_AVX512)
+  return {_mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << count) - 1), p)};
+#else
   float buffer[Vec::kWidth] = {};
   std::memcpy(buffer, p, static_cast<size_t>(count) * sizeof(float));
   return Vec::load(buffer);
+#endif
 }
 inline void store_partial(Vec a, float* p, int64_t count) {
+#if defined(SUMI_AVX512)
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << count) - 1), a.v);
+#else
   float buffer[Vec::kWidth];
   a.store(buffer);
   std::memcpy(p, buffer, static_cast<size_t>(count) * sizeof(float));
+#endif
 }
 
 // Sum and maximum of the lanes, always in the same order.

@@ -1,29 +1,40 @@
 // The copies of kernels/tile_matmul.h, one per instruction set.
 #include "kernels/tile_matmul.h"
 
+#include <algorithm>
+
 #include "kernels/isa/simd.h"
+#include "kernels/isa/turn.h"
 
 namespace sumi::kernels::SUMI_ISA {
 namespace {
 
 constexpr int64_t kWidth = Vec::kWidth;
+#if defined(SUMI_AVX512)
+constexpr int kRowsAtOnce = 12;  // of two vectors, of 32 registers
+#else
+constexpr int kRowsAtOnce = 4;
+#endif
 
 // kRows x kVecs vectors of c held in registers while p runs.
 template <int kRows, int kVecs>
 inline void block(int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
                   int64_t b_row, float* c, int64_t c_row, bool accumulate) {
   Vec sum[kRows][kVecs];
+#pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVecs; ++j)
       sum[i][j] = accumulate ? Vec::load(c + i * c_row + j * kWidth) : Vec::zero();
   for (int64_t p = 0; p < k; ++p) {
     Vec row[kVecs];
     for (int j = 0; j < kVecs; ++j) row[j] = Vec::load(b + p * b_row + j * kWidth);
+#pragma GCC unroll 12
     for (int i = 0; i < kRows; ++i) {
       const Vec factor = Vec::set1(a[i * a_row + p * a_column]);
       for (int j = 0; j < kVecs; ++j) sum[i][j] = fma(factor, row[j], sum[i][j]);
     }
   }
+#pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVecs; ++j) sum[i][j].store(c + i * c_row + j * kWidth);
 }
@@ -54,6 +65,9 @@ template <int kVecs>
 inline void columns(int64_t m, int64_t k, const float* a, int64_t a_row, int64_t a_column,
                     const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
   int64_t i = 0;
+  if constexpr (kRowsAtOnce > 4)
+    for (; i + kRowsAtOnce <= m; i += kRowsAtOnce)
+      block<kRowsAtOnce, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
   for (; i + 4 <= m; i += 4)
     block<4, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
   for (; i < m; ++i)
@@ -70,9 +84,22 @@ void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, in
   if (j < n) edge(m, n - j, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
 }
 
+void transpose(int64_t rows, int64_t columns, const float* from, int64_t from_row, float* to, int64_t to_row) {
+  int64_t whole = 0;  // columns that are done for all rows but the last few
+#if defined(SUMI_AVX512)
+  whole = columns / kWidth * kWidth;
+  for (int64_t r = 0; r + kWidth <= rows; r += kWidth)
+    for (int64_t c = 0; c < whole; c += kWidth)
+      for_columns_of_16<kWidth>(reinterpret_cast<const uint32_t*>(from + r * from_row + c), from_row,
+                                [&](int64_t i, Register numbers) { store_bytes(to + (c + i) * to_row + r, numbers); });
+#endif
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t c = r < rows / kWidth * kWidth ? whole : 0; c < columns; ++c) to[c * to_row + r] = from[r * from_row + c];
+}
+
 }  // namespace
 
-extern const TileMatmul kTileMatmul;
-const TileMatmul kTileMatmul = multiply;
+extern const TileKernels kTile;
+const TileKernels kTile = {multiply, transpose};
 
 }  // namespace sumi::kernels::SUMI_ISA
