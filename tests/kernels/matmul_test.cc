@@ -18,7 +18,8 @@ namespace {
 const std::vector<Shape3> kShapes = {{1, 16, 256}, {2, 5, 512}, {3, 33, 256}, {7, 48, 768}, {13, 17, 256}, {25, 16, 1024}, {65, 40, 512}};
 // Not multiples of 256 (only the types of 32 and the floats take them), or of anything.
 const std::vector<Shape3> kShapes32 = {{1, 16, 32}, {5, 40, 96}, {9, 31, 576}};
-const std::vector<Shape3> kShapes1 = {{1, 3, 1}, {4, 20, 7}, {11, 18, 33}, {2, 70, 97}, {37, 70, 95}, {17, 33, 64}};
+const std::vector<Shape3> kShapes1 = {{1, 3, 1},   {4, 20, 7},  {11, 18, 33},   {2, 70, 97},
+                                      {37, 70, 95}, {17, 33, 64}, {14, 150, 801}, {270, 17, 33}};
 
 std::vector<Shape3> shapes_for(const SourceFormat& format) {
   std::vector<Shape3> shapes = kShapes;
