@@ -26,9 +26,18 @@ void describe(const train::TextTrainingSizes& s) {
   note(fmt::format("{} steps; {} weights are trained", s.steps, s.trained_weights));
 }
 
+// The beginning of a long text, cut between characters.
+std::string beginning(const std::string& text) {
+  constexpr size_t kMost = 500;
+  if (text.size() <= kMost) return text;
+  size_t end = kMost;
+  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
+  return fmt::format("{} ... ({} more bytes)", text.substr(0, end), text.size() - end);
+}
+
 void print_sample(int64_t step, const train::Sample& sample) {
-  note(fmt::format("--- step {}: {}\n{}\n--- expected: {}", step, sample.prompt, sample.answer,
-                   sample.expected));
+  note(fmt::format("--- step {}: {}\n{}\n--- expected: {}", step, beginning(sample.prompt), sample.answer,
+                   beginning(sample.expected)));
 }
 
 int run_train_text(Flags flags, const std::vector<const CLI::Option*>& lora_only) {
