@@ -4,6 +4,7 @@
 
 #include "base/progress.h"
 #include "cli/train.h"
+#include "text/unicode.h"
 #include "train/text_training.h"
 
 namespace sumi::cli {
@@ -27,12 +28,11 @@ void describe(const train::TextTrainingSizes& s) {
 }
 
 // The beginning of a long text, cut between characters.
-std::string beginning(const std::string& text) {
+std::string beginning(const std::string& whole) {
   constexpr size_t kMost = 500;
-  if (text.size() <= kMost) return text;
-  size_t end = kMost;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
-  return fmt::format("{} ... ({} more bytes)", text.substr(0, end), text.size() - end);
+  if (whole.size() <= kMost) return whole;
+  const size_t end = text::finished_utf8(std::string_view(whole).substr(0, kMost));
+  return fmt::format("{} ... ({} more bytes)", whole.substr(0, end), whole.size() - end);
 }
 
 void print_sample(int64_t step, const train::Sample& sample) {

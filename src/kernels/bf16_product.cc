@@ -141,8 +141,9 @@ class OwnRows {
 void product_of_few_rows(const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate) {
   static std::atomic<uint64_t> products{0};
   const Bf16ProductKernels& kernels = bf16_product_kernels();
-  const int64_t blocks = row_blocks(a.outer, b.outer), strips = kernels.strips(b.outer, true);
-  const int64_t rows = base::round_up((a.outer + blocks - 1) / blocks, kernels.row_strip);
+  const int64_t wanted = row_blocks(a.outer, b.outer), strips = kernels.strips(b.outer, true);
+  const int64_t rows = base::round_up((a.outer + wanted - 1) / wanted, kernels.row_strip);
+  const int64_t blocks = (a.outer + rows - 1) / rows;  // fewer than wanted where strips are coarse
   const int64_t most_depth = kFewRowsBytes / kernels.number_bytes, stretches = (a.k + most_depth - 1) / most_depth;
   const int64_t stretch = base::round_up((a.k + stretches - 1) / stretches, kProductStep);
   for (int64_t k = 0; k < a.k; k += stretch) {
@@ -155,7 +156,6 @@ void product_of_few_rows(const ProductFactor& a, const ProductFactor& b, float* 
       for (int64_t task = begin; task < end; ++task) {
         const int64_t row = task / strips * rows, column = task % strips * kProductStrip;
         const int64_t m = std::min(rows, a.outer - row), n = std::min(kProductStrip, b.outer - column);
-        if (m <= 0) return;
         const std::byte* packed_a = own_rows.packed(product, part(a, row, m, k, depth), row);
         const ProductFactor strip = part(b, column, n, k, depth);
         kernels.pack(strip, true, 0, kernels.packed_parts(strip, true), packed_b);

@@ -1,8 +1,6 @@
 // The copies of kernels/tile_matmul.h, one per instruction set.
 #include "kernels/tile_matmul.h"
 
-#include <algorithm>
-
 #include "kernels/isa/simd.h"
 #include "kernels/isa/turn.h"
 
