@@ -60,7 +60,8 @@ const Bf16ProductKernels& bf16_product_kernels_for(base::Isa isa);
 // Whether bf16_product is for this processor.
 bool has_bf16_product();
 
-// c [a.outer, b.outer] = a b + (accumulate ? c : 0). a.k = b.k. Uses all threads, whose number does not change results.
+// c [a.outer, b.outer] = a b + (accumulate ? c : 0). a.k = b.k; no size is 0. Uses all threads, whose number does not change
+// results.
 void bf16_product(const ProductFactor& a, const ProductFactor& b, float* c, int64_t ldc, bool accumulate);
 
 // The same rounded to bf16, c [a.outer, b.outer]. a.k is at most kMostRoundedDepth.
