@@ -38,27 +38,28 @@ void parallel_for(int64_t count, int64_t grain, const Body& body) {
 }
 
 // What is left of one thread's range in parallel_stream: the thread takes pieces from the front, others halves from the
-// back.
+// back. Both are whole grains but at the end of all.
 class alignas(64) StreamRange {
  public:
   void set(int64_t begin, int64_t end) { ends_.store(packed(begin, end), std::memory_order_relaxed); }
   // False: nothing is left.
-  bool take_piece(int64_t piece, int64_t& begin, int64_t& end) {
+  bool take_piece(int64_t piece, int64_t grain, int64_t& begin, int64_t& end) {
     uint64_t old = ends_.load(std::memory_order_relaxed);
     int64_t last;
     do {
       if (!unpack(old, begin, last)) return false;
-      end = std::min(begin + piece, last);
+      const int64_t half = (last - begin + 2 * grain - 1) / (2 * grain) * grain;
+      end = std::min(begin + std::min(piece, half), last);
     } while (!ends_.compare_exchange_weak(old, packed(end, last), std::memory_order_relaxed));
     return true;
   }
-  // Half of it, in whole pieces, leaves as much or less.
-  bool take_rear_half(int64_t piece, int64_t& begin, int64_t& end) {
+  // Leaves half of it or less.
+  bool take_rear_half(int64_t grain, int64_t& begin, int64_t& end) {
     uint64_t old = ends_.load(std::memory_order_relaxed);
     int64_t first;
     do {
       if (!unpack(old, first, end)) return false;
-      begin = first + (end - first) / 2 / piece * piece;
+      begin = first + (end - first) / 2 / grain * grain;
     } while (!ends_.compare_exchange_weak(old, packed(first, begin), std::memory_order_relaxed));
     return true;
   }
@@ -77,10 +78,11 @@ class alignas(64) StreamRange {
 };
 
 // Like parallel_for, for work that streams through memory: body(begin, end, range_end) gets pieces of at most `piece`
-// (1 or more) elements. Each thread goes through its own range [.., range_end) from the front; one that is done takes
-// the rear half of what another has left. So a thread whose processor is busy elsewhere does not hold up the rest.
+// elements, in whole grains (piece >= grain >= 1). Each thread goes through its own range [.., range_end) from the front;
+// one that is done takes the rear half of what another has left. So a thread whose processor is busy elsewhere does not
+// hold up the rest. No piece is more than half of what a range has left, so that threads end at about the same time.
 template <class Body>
-void parallel_stream(int64_t count, int64_t piece, const Body& body) {
+void parallel_stream(int64_t count, int64_t piece, int64_t grain, const Body& body) {
   constexpr int kMostThreads = 64;
   const int threads = static_cast<int>(std::min<int64_t>({num_threads(), count, kMostThreads}));
   if (threads <= 1 || omp_in_parallel()) {
@@ -95,11 +97,11 @@ void parallel_stream(int64_t count, int64_t piece, const Body& body) {
     int64_t range_end = count * (own + 1) / threads, begin, end;
     const auto take_from_another = [&] {
       for (int i = 1; i < threads; ++i)
-        if (ranges[(own + i) % threads].take_rear_half(piece, begin, range_end)) return true;
+        if (ranges[(own + i) % threads].take_rear_half(grain, begin, range_end)) return true;
       return false;
     };
     for (;;) {
-      while (ranges[own].take_piece(piece, begin, end)) body(begin, end, range_end);
+      while (ranges[own].take_piece(piece, grain, begin, end)) body(begin, end, range_end);
       if (!take_from_another()) break;
       ranges[own].set(begin, range_end);
     }

@@ -149,7 +149,7 @@ void product_of_few_rows(const ProductFactor& a, const ProductFactor& b, float* 
   for (int64_t k = 0; k < a.k; k += stretch) {
     const int64_t depth = std::min(stretch, a.k - k);
     const uint64_t product = ++products;
-    base::parallel_stream(blocks * strips, 1, [&](int64_t begin, int64_t end, int64_t) {
+    base::parallel_stream(blocks * strips, 1, 1, [&](int64_t begin, int64_t end, int64_t) {
       thread_local OwnRows own_rows;
       thread_local base::Scratch memory;
       std::byte* packed_b = memory.at_least(static_cast<size_t>(kernels.packed_bytes(kProductStrip, depth, true)));

@@ -299,8 +299,9 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
     }
   };
   if (args.m < 6 && panels > 0) {
-    const int64_t piece = kPieceBytes / (static_cast<int64_t>(weight.bytes()) / panels) / 4 * 4;
-    base::parallel_stream(panels, std::max<int64_t>(4, piece), run);  // kernels take up to four panels at a time
+    constexpr int64_t kGrain = 4;  // kernels take up to four panels at a time
+    const int64_t piece = kPieceBytes / (static_cast<int64_t>(weight.bytes()) / panels) / kGrain * kGrain;
+    base::parallel_stream(panels, std::max(kGrain, piece), kGrain, run);
     return recorded(x, weight, y);
   }
   const int64_t grain = panels_at_once(panels);
