@@ -38,8 +38,8 @@ class Bf16PageRows {
   float* out(int r) const { return out_ + r * values_size_; }
   float* rest() const { return out_ + kAttentionRows * values_size_; }
 
-  // scores(keys): of all rows with a page's keys. add_values(values, begin, end): adds weights times values to out, of
-  // which only positions [begin, end) of the page have weights.
+  // scores(keys): of all rows with a page's keys. add_values(values, begin, end, next_keys): adds weights times values to
+  // out, of which only positions [begin, end) of the page have weights; next_keys are those of the next page, or null.
   template <class Scores, class AddValues>
   void pages(const Scores& scores, const AddValues& add_values) {
     for (int64_t page = first_ / kAttentionPage; page <= last_ / kAttentionPage; ++page) {
@@ -47,7 +47,8 @@ class Bf16PageRows {
       const int64_t begin = page * kAttentionPage;
       for (int r = 0; r < rows(); ++r) weigh(r, begin);
       add_values(static_cast<const uint16_t*>(args_.values[page]), first_ > begin ? first_ - begin : 0,
-                 last_ + 1 - begin < kAttentionPage ? last_ + 1 - begin : kAttentionPage);
+                 last_ + 1 - begin < kAttentionPage ? last_ + 1 - begin : kAttentionPage,
+                 page < last_ / kAttentionPage ? static_cast<const uint16_t*>(args_.keys[page + 1]) : nullptr);
     }
     for (int r = 0; r < rows(); ++r) {
       const float sum = sum_lanes(total_[r]), inverse = sum > 0 ? 1 / sum : 0;

@@ -3,6 +3,7 @@
 // among many.
 #include <type_traits>
 
+#include "base/cpu.h"
 #include "kernels/isa/attention_bf16_pages.h"
 #include "kernels/isa/dot_rows.h"
 
@@ -37,10 +38,10 @@ class Call {
         [&](const uint16_t* keys) {
           for_row_blocks<kMostRows>(rows_.rows(), [&](auto rows, int64_t row) { scores<rows>(keys, static_cast<int>(row)); });
         },
-        [&](const uint16_t* values, int64_t begin, int64_t end) {
+        [&](const uint16_t* values, int64_t begin, int64_t end, const uint16_t* next_keys) {
           spread_weights();
           for_row_blocks<kMostRows>(rows_.rows(), [&](auto rows, int64_t row) {
-            add_values<rows>(values, static_cast<int>(row), begin / 2, (end + 1) / 2);
+            add_values<rows>(values, static_cast<int>(row), begin / 2, (end + 1) / 2, next_keys);
           });
         });
   }
@@ -70,6 +71,7 @@ class Call {
       const void* key[kPageVectors];
       SUMI_UNROLLED
       for (int v = 0; v < kPageVectors; ++v) key[v] = keys + d * kAttentionPage + v * 2 * Vec::kWidth;
+      if (asks_ && row == 0) ask_for(keys + d * kAttentionPage + kAhead);
       add_pairs(query + d, keys_size_, key, sum);
     }
     SUMI_UNROLLED
@@ -80,14 +82,18 @@ class Call {
 
   // out += weights times values, for the page's pairs of positions [begin, end): lanes are elements of the head.
   template <int kRows>
-  void add_values(const uint16_t* values, int row, int64_t begin, int64_t end) const {
+  void add_values(const uint16_t* values, int row, int64_t begin, int64_t end, const uint16_t* next_keys) const {
     int64_t d = 0;
-    for (; d + 4 * Vec::kWidth <= values_size_; d += 4 * Vec::kWidth) add_values_at<kRows, 4>(values, row, begin, end, d);
-    for (; d < values_size_; d += Vec::kWidth) add_values_at<kRows, 1>(values, row, begin, end, d);
+    for (; d + 4 * Vec::kWidth <= values_size_; d += 4 * Vec::kWidth)
+      add_values_at<kRows, 4>(values, row, begin, end, d, next_keys);
+    for (; d < values_size_; d += Vec::kWidth) add_values_at<kRows, 1>(values, row, begin, end, d, nullptr);
   }
 
   template <int kRows, int kVectors>
-  void add_values_at(const uint16_t* values, int row, int64_t begin, int64_t end, int64_t d) const {
+  void add_values_at(const uint16_t* values, int row, int64_t begin, int64_t end, int64_t d,
+                     const uint16_t* next_keys) const {
+    const int64_t stride = 2 * values_size_, last_own = end - kAhead / stride;
+    const uint16_t* ahead = values + begin * stride + kAhead;
     Vec sum[kRows][kVectors];
     SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
@@ -97,6 +103,11 @@ class Call {
       const void* value[kVectors];
       SUMI_UNROLLED
       for (int v = 0; v < kVectors; ++v) value[v] = values + (pair * values_size_ + d + v * Vec::kWidth) * 2;
+      if (pair == last_own) ahead = next_keys;
+      if (asks_ && row == 0 && ahead) {
+        ask_for(ahead);
+        ahead += stride;
+      }
       add_pairs(weights(row) + 2 * pair, kAttentionPage, value, sum);
     }
     SUMI_UNROLLED
@@ -105,8 +116,17 @@ class Call {
       for (int v = 0; v < kVectors; ++v) sum[r][v].store(rows_.out(row + r) + d + v * Vec::kWidth);
   }
 
+  // The first rows ask for keys and values before they are needed: processors' own prefetching stops at the end of each
+  // 4 KB. Values lie behind their keys (ops::KvCache), the next page's keys do not lie behind them.
+  static constexpr int64_t kAhead = 2048;  // numbers
+  static void ask_for(const uint16_t* numbers) {
+    SUMI_UNROLLED
+    for (int v = 0; v < kPageVectors; ++v) prefetch(numbers + v * 2 * Vec::kWidth);
+  }
+
   Bf16PageRows rows_;
   int64_t keys_size_, values_size_, used_keys_;
+  bool asks_ = !base::follows_streams();
   Spread *rounded_, *queries_;  // [rows][kAttentionPage], [rows][keys_size]
 };
 

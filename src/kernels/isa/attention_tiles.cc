@@ -64,7 +64,7 @@ class Call {
   template <int kTiles>
   void pages_in_tiles() {
     rows_.pages([&](const uint16_t* keys) { scores_in_tiles<kTiles>(keys); },
-                [&](const uint16_t* values, int64_t, int64_t) { values_in_tiles<kTiles>(values); });
+                [&](const uint16_t* values, int64_t, int64_t, const uint16_t*) { values_in_tiles<kTiles>(values); });
   }
 
   template <int kRows>
@@ -73,7 +73,7 @@ class Call {
       for (int64_t d = 0; d < keys_size_; d += Vec::kWidth)
         load_bf16(query(r, d / kStep * kStep) + d % kStep).store(at_.factors + r * keys_size_ + d);
     rows_.pages([&](const uint16_t* keys) { scores_in_vectors<kRows>(keys); },
-                [&](const uint16_t* values, int64_t, int64_t) { values_in_vectors<kRows>(values); });
+                [&](const uint16_t* values, int64_t, int64_t, const uint16_t*) { values_in_vectors<kRows>(values); });
   }
 
   // Scores of kTiles tiles of queries with a page's four tiles of keys: tile t * kAtOnce + i holds those of tile t.
