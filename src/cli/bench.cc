@@ -10,6 +10,7 @@
 #include "cli/bench_image.h"
 #include "cli/common.h"
 #include "cli/verbs.h"
+#include "kernels/elementwise.h"
 #include "kernels/limits.h"
 #include "ops/work.h"
 
@@ -32,8 +33,9 @@ double median(std::vector<double> values) {
 }
 
 int32_t most_likely(const Tensor& logits) {
-  const float* row = logits.f32();
-  return static_cast<int32_t>(std::max_element(row, row + logits.numel()) - row);
+  const float *row = logits.f32(), *end = row + logits.numel();
+  const float largest = kernels::elementwise_kernels().maximum(row, logits.numel());
+  return static_cast<int32_t>(std::min(std::find(row, end, largest), end - 1) - row);
 }
 
 int bench_limits(const Flags& flags) {
