@@ -13,7 +13,7 @@ void wait_briefly(char** argv) {
   const ssize_t length = readlink("/proc/self/exe", path, sizeof path - 1);
   if (length <= 0) return;
   path[length] = '\0';
-  constexpr const char* kSpins = "1000";  // 13 to 50 microseconds, as long as the processor pauses
+  constexpr const char* kSpins = "1000";  // 13 to 50 microseconds: processors pause for longer or shorter
   if (setenv("GOMP_SPINCOUNT", kSpins, 0) == 0) execv(path, argv);
 }
 

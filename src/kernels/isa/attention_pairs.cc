@@ -71,7 +71,7 @@ class Call {
       const void* key[kPageVectors];
       SUMI_UNROLLED
       for (int v = 0; v < kPageVectors; ++v) key[v] = keys + d * kAttentionPage + v * 2 * Vec::kWidth;
-      if (asks_ && row == 0) ask_for(keys + d * kAttentionPage + kAhead);
+      if (asks_ && row == 0) ask_for<kPageVectors>(keys + d * kAttentionPage + kAhead);
       add_pairs(query + d, keys_size_, key, sum);
     }
     SUMI_UNROLLED
@@ -86,14 +86,13 @@ class Call {
     int64_t d = 0;
     for (; d + 4 * Vec::kWidth <= values_size_; d += 4 * Vec::kWidth)
       add_values_at<kRows, 4>(values, row, begin, end, d, next_keys);
-    for (; d < values_size_; d += Vec::kWidth) add_values_at<kRows, 1>(values, row, begin, end, d, nullptr);
+    for (; d < values_size_; d += Vec::kWidth) add_values_at<kRows, 1>(values, row, begin, end, d, next_keys);
   }
 
   template <int kRows, int kVectors>
   void add_values_at(const uint16_t* values, int row, int64_t begin, int64_t end, int64_t d,
                      const uint16_t* next_keys) const {
-    const int64_t stride = 2 * values_size_, last_own = end - kAhead / stride;
-    const uint16_t* ahead = values + begin * stride + kAhead;
+    const int64_t stride = 2 * values_size_;
     Vec sum[kRows][kVectors];
     SUMI_UNROLLED
     for (int r = 0; r < kRows; ++r)
@@ -102,12 +101,10 @@ class Call {
     for (int64_t pair = begin; pair < end; ++pair) {
       const void* value[kVectors];
       SUMI_UNROLLED
-      for (int v = 0; v < kVectors; ++v) value[v] = values + (pair * values_size_ + d + v * Vec::kWidth) * 2;
-      if (pair == last_own) ahead = next_keys;
-      if (asks_ && row == 0 && ahead) {
-        ask_for(ahead);
-        ahead += stride;
-      }
+      for (int v = 0; v < kVectors; ++v) value[v] = values + pair * stride + (d + v * Vec::kWidth) * 2;
+      const int64_t later = pair + kAhead / stride;
+      if (asks_ && row == 0 && (later < end || next_keys))
+        ask_for<kVectors>((later < end ? values + later * stride : next_keys + (later - end) * stride) + 2 * d);
       add_pairs(weights(row) + 2 * pair, kAttentionPage, value, sum);
     }
     SUMI_UNROLLED
@@ -119,9 +116,10 @@ class Call {
   // The first rows ask for keys and values before they are needed: processors' own prefetching stops at the end of each
   // 4 KB. Values lie behind their keys (ops::KvCache), the next page's keys do not lie behind them.
   static constexpr int64_t kAhead = 2048;  // numbers
+  template <int kVectors>
   static void ask_for(const uint16_t* numbers) {
     SUMI_UNROLLED
-    for (int v = 0; v < kPageVectors; ++v) prefetch(numbers + v * 2 * Vec::kWidth);
+    for (int v = 0; v < kVectors; ++v) prefetch(numbers + v * 2 * Vec::kWidth);
   }
 
   Bf16PageRows rows_;
