@@ -28,7 +28,7 @@ void matmul_naive(const MatmulArgs& args) {
       double total = 0;
       for (int64_t i = 0; i < w.k; ++i) {
         double x;
-        if (w.quantized())
+        if (w.quantized() && !w.exact)
           x = double{args.q.scales[row * (w.k / kBlock) + i / kBlock]} * args.q.codes[row * w.k + i];
         else if (w.code == CodeKind::bf16 && args.x_bf16 && !w.exact)
           x = base::bf16_to_float(args.x_bf16[row * ((w.k + 1) / 2 * 2) + i]);

@@ -18,9 +18,6 @@ PackedMatrix packed_layout_as(CodeKind code, int64_t n, int64_t k);  // f32, f16
 void pack_panels(const PackedMatrix& layout, SourceKind kind, const std::byte* source, size_t row_bytes,
                  int64_t begin, int64_t end, std::byte* out);
 
-// The weights of one panel as floats: out [kPanel, k], rows beyond n zero.
-void unpack_panel(const PackedMatrix& matrix, int64_t panel, float* out);
-
 // The whole-number code of a weight, and what turns it into a float; slow, for tests and the naive twin.
 struct PackedScale {
   float scale, min;  // weight = scale * (code - zero_point) + min

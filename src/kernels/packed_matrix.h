@@ -69,7 +69,7 @@ struct PackedMatrix {
   CodeKind code = CodeKind::f32;
   ScaleKind scale = ScaleKind::none;
   int zero_point = 0;
-  // f16 and bf16: activations are multiplied as they are, in f32, never rounded to the weights' type.
+  // Activations are multiplied as they are, in f32, never rounded: to bf16, or to int8 beside codes.
   bool exact = false;
   size_t panel_bytes = 0;           // a multiple of 64
   const std::byte* data = nullptr;  // aligned to 64

@@ -12,14 +12,13 @@ namespace sumi::nn {
 Linear::Linear(std::vector<Part> parts, ops::Products products)
     : parts_(std::move(parts)), products_(products) {}
 
-Linear::Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias)
-    : packed_(std::move(packed)), bias_(std::move(bias)) {}
+Linear::Linear(std::vector<Packed> packed) : packed_(std::move(packed)) {}
 
 Linear::Linear(std::shared_ptr<const ops::PackedConv> packed, Tensor bias)
-    : conv_(std::move(packed)), bias_(std::move(bias)) {}
+    : conv_(std::move(packed)), conv_bias_(std::move(bias)) {}
 
 Tensor Linear::operator()(const Tensor& x, Tensor residual) const {
-  if (conv_ && adapters_.empty()) return ops::linear(x, *conv_, bias_, std::move(residual));
+  if (conv_ && adapters_.empty()) return ops::linear(x, *conv_, conv_bias_, std::move(residual));
   return ops::add((*this)(x), residual);
 }
 
@@ -46,13 +45,22 @@ Linear Linear::with_weights(const std::vector<Tensor>& weights) const {
   return other;
 }
 
+int64_t Linear::outputs_of_part(size_t part) const {
+  return packed_.empty() ? parts_[part].weight.size(0) : packed_[part].weight->n();
+}
+
+Tensor Linear::part_output(size_t part, const Tensor& x) const {
+  if (packed_.empty()) return ops::linear(x, parts_[part].weight, parts_[part].bias, products_);
+  return ops::linear(x, *packed_[part].weight, packed_[part].bias);
+}
+
 std::vector<Tensor> Linear::outputs(const Tensor& x) const {
   std::vector<Tensor> outputs;
   size_t adapters = 0;
   int64_t begin = 0;
-  for (const Part& part : parts_) {
-    const int64_t end = begin + part.weight.size(0);
-    Tensor y = ops::linear(x, part.weight, part.bias, products_);
+  for (size_t part = 0; part < part_count(); ++part) {
+    const int64_t end = begin + outputs_of_part(part);
+    Tensor y = part_output(part, x);
     for (const Adapter& adapter : adapters_) {
       if (adapter.begin < begin || adapter.begin + adapter.lora->outputs() > end) continue;
       y = adapter.lora->add_to(y, adapter.begin - begin, x);
@@ -70,20 +78,27 @@ void Linear::add_adapter(int64_t begin, std::shared_ptr<const Lora> adapter) {
 }
 
 Tensor Linear::base(const Tensor& x) const {
-  if (conv_) return ops::linear(x, *conv_, bias_);
-  if (packed_) return ops::linear(x, *packed_, bias_);
-  if (parts_.size() == 1) return ops::linear(x, parts_[0].weight, parts_[0].bias, products_);
-  if (parts_.empty()) fail("linear: the layer has no weight");
+  if (conv_) return ops::linear(x, *conv_, conv_bias_);
+  if (part_count() == 0) fail("linear: the layer has no weight");
+  if (part_count() == 1) return part_output(0, x);
   std::vector<Tensor> outputs;
-  outputs.reserve(parts_.size());
-  for (const Part& part : parts_) outputs.push_back(ops::linear(x, part.weight, part.bias, products_));
+  outputs.reserve(part_count());
+  for (size_t part = 0; part < part_count(); ++part) outputs.push_back(part_output(part, x));
   return ops::concat_last(outputs);
 }
 
 bool Linear::rounds() const {
-  return packed_ && std::ranges::any_of(packed_->segments(), [](const kernels::PackedMatrix& matrix) {
-           return matrix.code != kernels::CodeKind::f32 && !matrix.exact;
-         });
+  return std::ranges::any_of(packed_, [](const Packed& packed) {
+    return std::ranges::any_of(packed.weight->segments(), [](const kernels::PackedMatrix& matrix) {
+      return matrix.code != kernels::CodeKind::f32 && !matrix.exact;
+    });
+  });
+}
+
+size_t Linear::packed_bytes() const {
+  size_t total = 0;
+  for (const Packed& packed : packed_) total += packed.weight->bytes();
+  return total;
 }
 
 }  // namespace sumi::nn

@@ -14,7 +14,7 @@ namespace sumi::nn {
 
 // One or several weights on the same input, their outputs side by side: y[..., N] = x[..., K] W^T +
 // b with the rows of all parts under one another. For inference the parts are one packed matrix;
-// for training each stays the parameter its checkpoint knows.
+// for training each stays the parameter its checkpoint knows, or is packed by itself.
 class Linear {
  public:
   struct Part {
@@ -22,11 +22,15 @@ class Linear {
     Tensor bias;    // [Ni] or undefined
   };
 
+  struct Packed {
+    std::shared_ptr<const ops::PackedWeight> weight;
+    Tensor bias;  // [its N] f32 or undefined
+  };
+
   Linear() = default;
   // Plain; differentiable.
   explicit Linear(std::vector<Part> parts, ops::Products products = ops::Products::f32);
-  // Packed; bias [N] f32 or undefined.
-  Linear(std::shared_ptr<const ops::PackedWeight> packed, Tensor bias);
+  explicit Linear(std::vector<Packed> packed);
   // Packed as a 1x1 convolution [N, K, 1, 1]: faster for pictures' thousands of rows, but outside the
   // rule that a row's bits do not depend on the others.
   Linear(std::shared_ptr<const ops::PackedConv> packed, Tensor bias);
@@ -40,10 +44,10 @@ class Linear {
   bool has_adapters() const { return !adapters_.empty(); }
   ops::Products products() const { return products_; }  // of the plain weights
 
-  bool defined() const { return packed_ || conv_ || !parts_.empty(); }
+  bool defined() const { return !packed_.empty() || conv_ || !parts_.empty(); }
   Tensor operator()(const Tensor& x) const;  // [..., K] -> [..., N]
-  // The outputs of each part, where they are plain weights with adapters of their own; else one tensor
-  // [..., N]. Training is spared a copy there and, of its gradient, another.
+  // The outputs of each part, where adapters are of one part each; else one tensor [..., N]. Training is spared a copy
+  // there and, of its gradient, another.
   std::vector<Tensor> outputs(const Tensor& x) const;
   // Plus residual [..., N]; its memory may be reused if this is its only handle.
   Tensor operator()(const Tensor& x, Tensor residual) const;
@@ -60,10 +64,14 @@ class Linear {
 
   // Packed, and not in f32 alone: products round their operands.
   bool rounds() const;
-  size_t packed_bytes() const { return packed_ ? packed_->bytes() : 0; }
+  size_t packed_bytes() const;
 
  private:
   Tensor base(const Tensor& x) const;
+  // Of parts, plain or packed.
+  size_t part_count() const { return parts_.size() + packed_.size(); }
+  int64_t outputs_of_part(size_t part) const;
+  Tensor part_output(size_t part, const Tensor& x) const;
 
   struct Adapter {
     int64_t begin;
@@ -71,9 +79,9 @@ class Linear {
   };
   std::vector<Part> parts_;
   ops::Products products_ = ops::Products::f32;
-  std::shared_ptr<const ops::PackedWeight> packed_;
+  std::vector<Packed> packed_;
   std::shared_ptr<const ops::PackedConv> conv_;
-  Tensor bias_;
+  Tensor conv_bias_;
   std::vector<Adapter> adapters_;
   TokenRows token_rows_;
 };

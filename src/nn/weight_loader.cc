@@ -211,6 +211,18 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
     return layer;
   }
   if (options_.many_rows) return many_row_linear(parts, n, k, bias);
+  std::vector<Linear::Packed> packed;
+  if (options_.separate_parts)
+    for (size_t i = 0; i < parts.size(); ++i) packed.push_back(packed_linear({parts[i]}, {n[i]}, k, bias));
+  else
+    packed.push_back(packed_linear(parts, n, k, bias));
+  Linear layer(std::move(packed));
+  add_adapters(parts, n, k, layer);
+  return layer;
+}
+
+Linear::Packed WeightLoader::packed_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k,
+                                           bool bias) {
   std::vector<Tensor> weights;
   int64_t total = 0;
   for (size_t i = 0; i < parts.size(); ++i) {
@@ -220,9 +232,7 @@ Linear WeightLoader::linear(const std::vector<WeightName>& parts, const std::vec
   auto packed = std::make_shared<const ops::PackedWeight>(weights, options_.compute, &arena_);
   memory_bytes_ += packed->bytes();
   for (const WeightName& part : parts) done(part.file + ".weight");
-  Linear layer(std::move(packed), bias ? joined_bias(parts, n, total) : Tensor());
-  add_adapters(parts, n, k, layer);
-  return layer;
+  return {std::move(packed), bias ? joined_bias(parts, n, total) : Tensor()};
 }
 
 Tensor WeightLoader::joined_bias(const std::vector<WeightName>& parts,
@@ -284,19 +294,18 @@ Linear WeightLoader::many_row_linear(const std::vector<WeightName>& parts,
     done(parts[i].file + ".weight");
   }
   const Tensor own_bias = bias ? joined_bias(parts, n, total) : Tensor();
-  const auto finished = [&](const auto& packed) {
-    Linear layer(packed, own_bias);
-    add_adapters(parts, n, k, layer);
-    return layer;
-  };
-  if (in_int8(parts[0].parameter) && options_.int8_inputs && !kernels::has_picture_tiles() && k % dtype_block_size(DType::q8_0) == 0) {
-    const Tensor codes = quantized_q8_0(joined.view({total, k}));
-    auto packed = std::make_shared<const ops::PackedWeight>(
-        std::vector<Tensor>{codes}, ops::PackedWeight::Compute::stored, &arena_);
+  const bool codes = in_int8(parts[0].parameter) && options_.int8_inputs && !kernels::has_picture_tiles() &&
+                     k % dtype_block_size(DType::q8_0) == 0;
+  const auto as_codes = [&] {
+    const std::vector<Tensor> rounded = {quantized_q8_0(joined.view({total, k}))};
+    auto packed = std::make_shared<const ops::PackedWeight>(rounded, ops::PackedWeight::Compute::stored, &arena_);
     memory_bytes_ += packed->bytes();
-    return finished(packed);
-  }
-  return finished(packed_conv(parts[0].parameter, joined, stored, {}, gated && !options_.lora));
+    return std::vector{Linear::Packed{std::move(packed), own_bias}};
+  };
+  Linear layer = codes ? Linear(as_codes())
+                       : Linear(packed_conv(parts[0].parameter, joined, stored, {}, gated && !options_.lora), own_bias);
+  add_adapters(parts, n, k, layer);
+  return layer;
 }
 
 Linear WeightLoader::gated_linear(const WeightName& name, int64_t n, int64_t k, bool bias) {
@@ -416,7 +425,7 @@ Linear WeightLoader::packed_head(const Tensor& weight, const TokenRows& added) {
   }
   auto packed = std::make_shared<const ops::PackedWeight>(parts, options_.compute, &arena_);
   memory_bytes_ += packed->bytes();
-  Linear layer(std::move(packed), Tensor());
+  Linear layer(std::vector{Linear::Packed{std::move(packed), Tensor()}});
   if (trained) layer.set_token_rows(added);
   return layer;
 }

@@ -32,6 +32,8 @@ struct LoadOptions {
   bool trainable = false;  // plain f32 parameters with gradients; else packed for inference
   bool frozen = false;     // plain f32 without gradients, for training adapters
   bool plain() const { return trainable || frozen; }
+  // Parts of a packed linear layer are packed each by itself: for training adapters (see Linear::outputs()).
+  bool separate_parts = false;
   // What plain linear layers are computed in. With bf16, weights that are frozen are kept so.
   ops::Products products = ops::Products::f32;
   ops::PackedWeight::Compute compute = ops::PackedWeight::Compute::stored;
@@ -117,6 +119,7 @@ class WeightLoader {
   ops::ConvStorage conv_storage(DType stored, bool int8) const;
   std::shared_ptr<const ops::PackedConv> packed_conv(const std::string& layer, const Tensor& weight, DType stored,
                                                      const ops::Conv2dOptions& options, bool gated = false);
+  Linear::Packed packed_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n, int64_t k, bool bias);
   Linear many_row_linear(const std::vector<WeightName>& parts, const std::vector<int64_t>& n,
                          int64_t k, bool bias, bool gated = false);
   Tensor as_kept(const Tensor& weight) const;

@@ -17,7 +17,7 @@ class PackedWeight {
   // How the packed weight computes.
   enum class Compute {
     stored,  // block-quantized: int8 activations; f16 and bf16: as bf16; f32: as f32
-    f32,     // everything dequantized to f32: the reference path
+    f32,     // the stored numbers as f32, and activations as they are: the reference path
     bf16,    // everything rounded to bf16
   };
 
@@ -46,8 +46,8 @@ enum class Products { f32, bf16 };
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias = {},
               Products products = Products::f32);
 
-// The same with a packed weight. Its backward gives x's gradient alone: neither weight nor bias gets
-// one. The weight is unpacked to f32 a few rows at a time, so that memory never holds it whole.
+// The same with a packed weight. Its backward gives x's gradient alone, in f32: neither weight nor bias gets
+// one. Where products are of floats, codes are unpacked a strip at a time, so that memory never holds them whole.
 Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias = {});
 
 }  // namespace sumi::ops

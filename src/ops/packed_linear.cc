@@ -5,8 +5,9 @@
 #include "base/round_up.h"
 #include "base/threads.h"
 #include "kernels/matmul.h"
-#include "kernels/onednn.h"
 #include "kernels/pack.h"
+#include "kernels/unpacked_product.h"
+#include "ops/common.h"
 #include "ops/linear.h"
 #include "ops/work.h"
 #include "tensor/autograd.h"
@@ -72,7 +73,7 @@ struct Needs {
   bool codes = false, bf16 = false, floats = false;
   explicit Needs(const std::vector<PackedMatrix>& segments) {
     for (const PackedMatrix& matrix : segments) {
-      codes |= matrix.quantized();
+      codes |= matrix.quantized() && !matrix.exact;
       bf16 |= matrix.code == CodeKind::bf16 && !matrix.exact;
       floats |= !matrix.quantized();
     }
@@ -166,7 +167,7 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
     return j;
   };
   for (size_t i = 0; i < segments.size(); ++i) distinct += segments[i].zero_point != 0 && first_alike(i) == i;
-  if (distinct == 0 || args.q.tile_scales) return offsets;
+  if (distinct == 0 || !args.q.sums || args.q.tile_scales) return offsets;
   const int64_t rows = args.q.group_factors ? base::round_up(args.m, kernels::kGroupRows) : args.m;
   const int64_t count = rows * (segments[0].k / kBlock) * 3;
   int32_t* out = offset_scratch(distinct * count);
@@ -183,39 +184,27 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
   return offsets;
 }
 
-// dx = dy W, with W unpacked in stretches of rows that stay in the second-level cache or near it.
-Tensor input_gradient(const Tensor& dy, const PackedWeight& weight, const Shape& shape) {
-  constexpr int64_t kStretch = int64_t{1} << 20;  // floats
+// dx = dy W, or dx += dy W.
+void add_input_gradient(const Tensor& dy, const PackedWeight& weight, float* dx, bool accumulate) {
+  using kernels::kGradientStrip;
   const int64_t n = weight.n(), k = weight.k(), rows = dy.numel() / n;
-  const int64_t panels_at_once = std::max<int64_t>(1, kStretch / (k * kPanel));
-  Tensor dx = Tensor::zeros(shape);
-  Tensor stretch;
-  int64_t first_row = 0;
-  for (const PackedMatrix& matrix : weight.segments()) {
-    for (int64_t begin = 0; begin < matrix.panels(); begin += panels_at_once) {
-      const int64_t panels = std::min(panels_at_once, matrix.panels() - begin);
-      if (!stretch.defined() || stretch.size(0) < panels * kPanel)
-        stretch = Tensor::empty({panels * kPanel, k});
-      float* to = stretch.f32();
-      base::parallel_for(panels, 1, [&](int64_t from, int64_t end) {
-        for (int64_t p = from; p < end; ++p)
-          kernels::unpack_panel(matrix, begin + p, to + p * kPanel * k);
-      });
-      const int64_t count = std::min(panels * kPanel, matrix.n - begin * kPanel);
-      kernels::onednn::matmul({.m = rows, .n = k, .k = count, .beta = 1, .lda = n},
-                              dy.f32() + first_row + begin * kPanel, to, dx.f32());
+  const int64_t strips = (k + kGradientStrip - 1) / kGradientStrip;
+  const int64_t grain = std::max<int64_t>(1, strips / (4 * base::num_threads())) * kGradientStrip;
+  base::parallel_tasks((k + grain - 1) / grain, [&](int64_t task) {
+    const float* from = dy.f32();
+    bool more = accumulate;
+    for (const PackedMatrix& matrix : weight.segments()) {
+      kernels::unpacked_gradient(matrix, rows, from, n, task * grain, std::min(k, (task + 1) * grain), dx, more);
+      from += matrix.n;
+      more = true;
     }
-    first_row += matrix.n;
-  }
-  return dx;
+  });
 }
 
-// f32 products of numbers that take two bytes are the same from the two bytes, which are half as much to read.
+// f32 products are of the numbers as stored, which are less to keep and to read than floats.
 PackedMatrix layout(SourceKind kind, PackedWeight::Compute compute, int64_t n, int64_t k) {
   using Compute = PackedWeight::Compute;
   if (compute == Compute::bf16) return kernels::packed_layout_as(CodeKind::bf16, n, k);
-  if (compute == Compute::f32 && kind != SourceKind::f16 && kind != SourceKind::bf16)
-    return kernels::packed_layout_as(CodeKind::f32, n, k);
   PackedMatrix matrix = kernels::packed_layout(kind, n, k);
   matrix.exact = compute == Compute::f32;
   return matrix;
@@ -224,8 +213,14 @@ PackedMatrix layout(SourceKind kind, PackedWeight::Compute compute, int64_t n, i
 Tensor recorded(const Tensor& x, const PackedWeight& weight, Tensor y) {
   if (tensor::needs_record({&x}))
     tensor::record(y, "linear", {x},
-                   [weight, shape = x.shape()](const Tensor& g) -> std::vector<Tensor> {
-                     return {input_gradient(g, weight, shape)};
+                   [weight, shape = x.shape(), record_of_x = record_of(x)](const Tensor& g) -> std::vector<Tensor> {
+                     if (Tensor sum = tensor::waiting_gradient(record_of_x); sum.defined()) {
+                       add_input_gradient(g, weight, sum.f32(), true);
+                       return {Tensor()};
+                     }
+                     Tensor dx = Tensor::empty(shape);
+                     add_input_gradient(g, weight, dx.f32(), false);
+                     return {dx};
                    });
   return y;
 }
@@ -292,7 +287,8 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
         if (!base::follows_streams()) part.ahead = std::min(matrix.panels(), range_end - first_panel);
         part.y = y.f32() + first_row;
         part.bias = bias.defined() ? bias.f32() + first_row : nullptr;
-        kernels::matmul_kernels().matmul(part, from, to);
+        if (matrix.quantized() && matrix.exact) kernels::unpacked_product(part, from, to);
+        else kernels::matmul_kernels().matmul(part, from, to);
       }
       first_panel += matrix.panels();
       first_row += matrix.n;

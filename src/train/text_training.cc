@@ -80,8 +80,13 @@ TextTraining::TextTraining(TextTrainingOptions options,
   if (full) models::check_exportable(path, "training all weights");
   models::OpenOptions open;
   open.trainable = full;
-  open.frozen = options_.method == "lora";
   open.products = options_.products;
+  if (options_.method == "lora") {
+    // The numbers as stored stand for the same floats, in less memory.
+    open.frozen = options_.products == ops::Products::bf16;
+    open.compute = models::ComputeType::f32;
+  }
+  open.separate_parts = !full;
   open.progress = load_progress;
   if (!full) {
     options_.lora.base_model = options_.model;

@@ -39,6 +39,17 @@ Tensor to_q8_0(const Tensor& weight) {
   return out;
 }
 
+Tensor from_q8_0(const Tensor& codes) {
+  Tensor out = Tensor::empty(codes.shape());
+  for (int64_t i = 0; i < out.numel(); ++i) {
+    const std::byte* block = codes.bytes() + i / 32 * 34;
+    uint16_t half;
+    std::memcpy(&half, block, 2);
+    out.f32()[i] = base::f16_to_float(half) * static_cast<float>(static_cast<int8_t>(block[2 + i % 32]));
+  }
+  return out;
+}
+
 void expect_close(const Tensor& got, const Tensor& want, float tolerance) {
   ASSERT_EQ(got.shape(), want.shape());
   float largest = 1e-6f;
@@ -70,6 +81,18 @@ TEST(PackedLinear, ComputesInF32WithNarrowWeightsAsTheyAre) {
     EXPECT_LT(narrow.bytes(), wide.bytes() * 3 / 5);
     const Tensor got = linear(x, narrow, bias), want = linear(x, wide, bias);
     EXPECT_EQ(0, std::memcmp(got.f32(), want.f32(), static_cast<size_t>(want.nbytes())));
+  }
+}
+
+// And with codes: the bits of the floats that they stand for, in a fraction of the memory.
+TEST(PackedLinear, ComputesInF32WithCodesAsTheyAre) {
+  const Tensor bias = random_tensor({70}, 24), codes = to_q8_0(random_tensor({70, 640}, 25));
+  const PackedWeight narrow({codes}, PackedWeight::Compute::f32), wide({from_q8_0(codes)}, PackedWeight::Compute::f32);
+  EXPECT_LT(narrow.bytes(), wide.bytes() / 3);
+  for (const int64_t rows : {1, 3, 9, 50}) {
+    const Tensor x = random_tensor({rows, 640}, 26);
+    const Tensor got = linear(x, narrow, bias), want = linear(x, wide, bias);
+    EXPECT_EQ(0, std::memcmp(got.f32(), want.f32(), static_cast<size_t>(want.nbytes()))) << rows << " rows";
   }
 }
 

@@ -110,4 +110,28 @@ SUMI_INLINE void load_scales(const PanelPointers& p, int half, int v, Vec& scale
   }
 }
 
+// call.operator()<code, scale>() for the kinds of a weight of codes.
+template <class Call>
+void for_kinds(const PackedMatrix& w, const Call& call) {
+  using C = CodeKind;
+  using S = ScaleKind;
+  switch (w.scale) {
+    case S::none: return;
+    case S::half:
+      if (w.code == C::u4) return call.template operator()<C::u4, S::half>();
+      if (w.code == C::u5) return call.template operator()<C::u5, S::half>();
+      return call.template operator()<C::u8, S::half>();
+    case S::half_min:
+      if (w.code == C::u4) return call.template operator()<C::u4, S::half_min>();
+      return call.template operator()<C::u5, S::half_min>();
+    case S::k32_min:
+      if (w.code == C::u4) return call.template operator()<C::u4, S::k32_min>();
+      return call.template operator()<C::u5, S::k32_min>();
+    case S::k16:
+      if (w.code == C::u4) return call.template operator()<C::u4, S::k16>();
+      return call.template operator()<C::u6, S::k16>();
+    case S::k16_min: return call.template operator()<C::u4, S::k16_min>();
+  }
+}
+
 }  // namespace sumi::kernels::SUMI_ISA

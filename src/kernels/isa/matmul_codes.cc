@@ -168,25 +168,7 @@ void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
 }  // namespace
 
 void matmul_codes(const MatmulArgs& args, int64_t begin, int64_t end) {
-  using C = CodeKind;
-  using S = ScaleKind;
-  switch (args.weight.scale) {
-    case S::none: return;
-    case S::half:
-      if (args.weight.code == C::u4) return panels<C::u4, S::half>(args, begin, end);
-      if (args.weight.code == C::u5) return panels<C::u5, S::half>(args, begin, end);
-      return panels<C::u8, S::half>(args, begin, end);
-    case S::half_min:
-      if (args.weight.code == C::u4) return panels<C::u4, S::half_min>(args, begin, end);
-      return panels<C::u5, S::half_min>(args, begin, end);
-    case S::k32_min:
-      if (args.weight.code == C::u4) return panels<C::u4, S::k32_min>(args, begin, end);
-      return panels<C::u5, S::k32_min>(args, begin, end);
-    case S::k16:
-      if (args.weight.code == C::u4) return panels<C::u4, S::k16>(args, begin, end);
-      return panels<C::u6, S::k16>(args, begin, end);
-    case S::k16_min: return panels<C::u4, S::k16_min>(args, begin, end);
-  }
+  for_kinds(args.weight, [&]<CodeKind kCode, ScaleKind kScale>() { panels<kCode, kScale>(args, begin, end); });
 }
 
 namespace {

@@ -53,6 +53,11 @@ inline void round_16(const float* x, Vec inverse, int8_t* codes) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(codes), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(rounded.v)));
 }
 inline Register sub8(Register a, Register b) { return _mm512_sub_epi8(a, b); }
+// Byte kByte of each group of 4.
+template <int kByte>
+inline Vec byte_as_float(Register a) {
+  return {_mm512_cvtepi32_ps(_mm512_and_si512(_mm512_srli_epi32(a, 8 * kByte), _mm512_set1_epi32(255)))};
+}
 #elif defined(SUMI_AVX2)
 using Register = __m256i;
 inline Register load_bytes(const void* p) { return _mm256_loadu_si256(static_cast<const __m256i*>(p)); }
@@ -95,6 +100,10 @@ inline void round_16(const float* x, Vec inverse, int8_t* codes) {
   const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(a, b), 0xd8);
   _mm_storeu_si128(reinterpret_cast<__m128i*>(codes),
                    _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1)));
+}
+template <int kByte>
+inline Vec byte_as_float(Register a) {
+  return {_mm256_cvtepi32_ps(_mm256_and_si256(_mm256_srli_epi32(a, 8 * kByte), _mm256_set1_epi32(255)))};
 }
 #else
 struct Register {
@@ -185,6 +194,12 @@ inline void round_16(const float* x, Vec inverse, int8_t* codes) {
     const Vec rounded = round(min(max(Vec::load(x + i) * inverse, Vec::set1(-127)), Vec::set1(127)));
     for (int j = 0; j < Vec::kWidth; ++j) codes[i + j] = static_cast<int8_t>(rounded.v[j]);
   }
+}
+template <int kByte>
+inline Vec byte_as_float(Register a) {
+  Vec r;
+  for (int i = 0; i < Vec::kWidth; ++i) r.v[i] = a.byte[4 * i + kByte];
+  return r;
 }
 #undef SUMI_BYTES
 #undef SUMI_WORDS

@@ -21,6 +21,7 @@ nn::LoadOptions load_options(const OpenOptions& options) {
   nn::LoadOptions load;
   load.trainable = options.trainable;
   load.frozen = options.frozen;
+  load.separate_parts = options.separate_parts;
   load.products = options.products;
   load.lora = options.lora;
   load.token_rows = options.token_rows;

@@ -18,7 +18,8 @@ enum class ComputeType { automatic, f32, bf16 };  // automatic: as the weights a
 struct OpenOptions {
   ComputeType compute = ComputeType::automatic;
   bool trainable = false;  // keep plain f32 parameters with gradients instead of packing
-  bool frozen = false;     // plain f32 without gradients
+  bool frozen = false;     // plain without gradients, of the type of `products`
+  bool separate_parts = false;  // packed weights for training adapters (nn::LoadOptions)
   ops::Products products = ops::Products::f32;  // of plain weights; bf16 keeps frozen ones so
   nn::LoraSource lora;     // adapters of the linear layers; may be empty
   nn::TokenRowSource token_rows;  // added tokens; may be empty

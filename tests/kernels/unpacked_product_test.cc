@@ -1,0 +1,115 @@
+// Weights unpacked to floats in every format, and their products both ways, against sums in double.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/kernel_copies.h"
+#include "kernels/matmul_cases.h"
+#include "kernels/unpacked_product.h"
+
+namespace sumi::kernels {
+
+SUMI_EMULATED_COPIES(UnpackKernels, kUnpack)
+
+namespace {
+
+PackedCase packed(const SourceFormat& format, int64_t n, int64_t k, uint32_t seed) {
+  PackedMatrix layout = packed_layout(format.kind, n, k);
+  layout.exact = true;
+  return PackedCase(layout, format.kind, random_rows(format, n, k, seed));
+}
+
+template <class Number>
+Number largest(const std::vector<Number>& values) {
+  Number most = 0;
+  for (const Number value : values) most = std::max(most, std::fabs(value));
+  return most;
+}
+
+TEST(UnpackPanel, GivesTheStoredNumbers) {
+  constexpr int64_t kRows = 37, kColumns = 512;
+  for (const auto& copy : kernel_copies<UnpackKernels>(unpack_kernels_for, avx512_emulated::kUnpack, avx512_bf16_emulated::kUnpack))
+    for (const SourceFormat& format : source_formats()) {
+      const PackedCase c = packed(format, kRows, kColumns, 7);
+      constexpr int64_t kRow = 24, kBegin = 64, kCount = 320;
+      std::vector<float> out(kCount * kRow, 77);
+      for (int64_t panel = 0; panel < c.matrix.panels(); ++panel) {
+        copy.table->unpack(c.matrix, panel, kBegin, kCount, out.data(), kRow);
+        for (int64_t i = 0; i < kCount; ++i)
+          for (int64_t lane = 0; lane < kRow; ++lane) {
+            const float got = out[static_cast<size_t>(i * kRow + lane)];
+            const int64_t row = panel * kPanel + lane;
+            const float want = lane >= kPanel ? 77 : row < kRows ? packed_weight_at(c.matrix, row, kBegin + i) : 0;
+            ASSERT_NEAR(got, want, 2e-7f * std::max(1.0f, std::fabs(want)))
+                << copy.name << " " << format.name << ": row " << row << ", number " << kBegin + i;
+          }
+      }
+    }
+}
+
+// Sizes that end within strips, stretches and blocks of rows.
+class UnpackedProduct : public testing::TestWithParam<Shape3> {};
+
+TEST_P(UnpackedProduct, EqualsTheNaiveTwin) {
+  const auto [m, n, k] = GetParam();
+  for (const SourceFormat& format : source_formats()) {
+    if (k % format.block != 0) continue;
+    const PackedCase c = packed(format, n, k, 8);
+    const Activations a(m, k, 9);
+    const std::vector<float> bias = Activations(1, n, 10).x;
+    std::vector<float> got(static_cast<size_t>(m * (n + 3)), 77), want = got;
+    MatmulArgs args;
+    args.weight = c.matrix;
+    args.m = m;
+    args.x = a.x.data();
+    args.y = want.data();
+    args.ldy = n + 3;
+    args.bias = bias.data();
+    matmul_naive(args);
+    args.y = got.data();
+    const int64_t cut = c.matrix.panels() / 2;  // what is done apart is the same
+    unpacked_product(args, 0, cut);
+    unpacked_product(args, cut, c.matrix.panels());
+    const float tolerance = 1e-5f * largest(want);
+    for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance) << format.name << " at " << i;
+  }
+}
+
+TEST_P(UnpackedProduct, GradientEqualsSumsInDouble) {
+  const auto [m, n, k] = GetParam();
+  for (const SourceFormat& format : source_formats()) {
+    if (k % format.block != 0) continue;
+    const PackedCase c = packed(format, n, k, 11);
+    const Activations dy(m, n + 5, 12);
+    std::vector<double> want(static_cast<size_t>(m * k));
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t j = 0; j < k; ++j) {
+        const double weight = packed_weight_at(c.matrix, i, j);
+        for (int64_t r = 0; r < m; ++r)
+          want[static_cast<size_t>(r * k + j)] += weight * dy.x[static_cast<size_t>(r * (n + 5) + i)];
+      }
+    std::vector<float> dx(static_cast<size_t>(m * k), 77);
+    const auto add = [&](bool accumulate) {
+      const int64_t cut = k / 2 / kGradientStrip * kGradientStrip;
+      unpacked_gradient(c.matrix, m, dy.x.data(), n + 5, 0, cut, dx.data(), accumulate);
+      unpacked_gradient(c.matrix, m, dy.x.data(), n + 5, cut, k, dx.data(), accumulate);
+    };
+    const double tolerance = 1e-5 * largest(want);
+    add(false);
+    for (size_t i = 0; i < dx.size(); ++i) ASSERT_NEAR(dx[i], want[i], tolerance) << format.name << " at " << i;
+    add(true);
+    for (size_t i = 0; i < dx.size(); ++i) ASSERT_NEAR(dx[i], 2 * want[i], 2 * tolerance) << format.name << " twice, at " << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, UnpackedProduct,
+                         testing::Values(Shape3{1, 40, 256}, Shape3{5, 16, 97}, Shape3{14, 610, 256}, Shape3{400, 33, 32},
+                                         Shape3{13, 50, 1280}),
+                         [](const auto& shape) {
+                           return std::to_string(shape.param.m) + "x" + std::to_string(shape.param.n) + "x" +
+                                  std::to_string(shape.param.k);
+                         });
+
+}  // namespace
+}  // namespace sumi::kernels
