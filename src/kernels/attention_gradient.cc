@@ -98,7 +98,7 @@ void attention_gradient(const AttentionGradient& h) {
         elementwise.exp_scaled(probability + first, h.log_sum_exp[t + i], 1, probability + first, end - first);
         std::fill(probability, probability + first, 0.0f);
         std::fill(probability + end, probability + n, 0.0f);
-        for (int64_t j = 0; j < n; ++j) dscore[j] = probability[j] * (dscore[j] - delta[i]) * h.scale;
+        elementwise.softmax_backward_part(probability, dscore, delta[i], h.scale, dscore, n);
       }
       float *dk = h.dk + s * h.dkv_row, *dv = h.dv + s * h.dkv_row;
       multiply(pack_scores(probabilities, m, n, true), over_g.at(t), n, d, m, dv, h.dkv_row, true);

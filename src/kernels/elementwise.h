@@ -70,6 +70,8 @@ struct ElementwiseKernels {
 
   void (*softmax)(const float* x, float* out, int64_t n);
   void (*softmax_backward)(const float* y, const float* dy, float* dx, int64_t n);
+  // The same where the sum of y dy is known: dx = y (dy - sum) factor.
+  void (*softmax_backward_part)(const float* y, const float* dy, float sum, float factor, float* dx, int64_t n);
   float (*log_sum_exp)(const float* x, int64_t n);
   // out = exp(x - shift), 0 where that is below e^-87; returns the sum.
   float (*exp_sum)(const float* x, float shift, float* out, int64_t n);

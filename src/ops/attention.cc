@@ -95,32 +95,66 @@ Problem check(const Tensor& q, const Tensor& k, const Tensor& v, const Attention
   return {q.size(0), q.size(1), k.size(1), heads, kv_heads, q.size(3), heads / kv_heads, options};
 }
 
+// Which of a tile's n keys, from s on, the queries [t, t + m) see: query i those from first[i] to end[i]. Neither falls along i.
+struct SeenKeys {
+  SeenKeys(const Problem& p, int64_t b, int64_t t, int64_t queries, int64_t s, int64_t keys) : m(queries), n(keys) {
+    for (int64_t i = 0; i < m; ++i) {
+      end[i] = std::clamp<int64_t>(p.end_key(t + i) - s, 0, n);
+      first[i] = std::clamp<int64_t>(p.first_key(b, t + i) - s, 0, end[i]);
+    }
+  }
+
+  // Products leave out what is hidden behind the end, in blocks of as many rows as their kernels take together. It would
+  // add zeros: half the tiles on the diagonal.
+  static constexpr int64_t kRows = 12;
+  // body(first query, queries, keys that they see).
+  template <class Body>
+  void for_queries(const Body& body) const {
+    const int64_t rows = end[0] == n ? m : kRows;
+    for (int64_t i = 0; i < m; i += rows) {
+      const int64_t count = std::min(rows, m - i);
+      if (const int64_t keys = end[i + count - 1]; keys > 0) body(i, count, keys);
+    }
+  }
+  // body(first key, keys, first query that sees some of them).
+  template <class Body>
+  void for_keys(const Body& body) const {
+    const int64_t rows = end[0] == n ? n : kRows;
+    for (int64_t j = 0, query = 0; j < n; j += rows) {
+      while (query < m && end[query] <= j) ++query;
+      if (query < m) body(j, std::min(rows, n - j), query);
+    }
+  }
+
+  int64_t m, n;
+  int64_t first[kTile], end[kTile];
+};
+
 // A tile of scores: q rows [t, t + m) against keys [s, s + n), whose transpose is keys_t [D,
 // kTile]. scores [m, kTile] get scale, softcap, biases and the mask (-infinity). With `capped`, the
 // values after the softcap and before biases and mask are kept there too.
-void score_tile(const Problem& p, int64_t b, int64_t h, const float* q, int64_t t, int64_t m, int64_t s,
-                int64_t n, const float* keys_t, float* scores, float* capped) {
+void score_tile(const Problem& p, int64_t h, const float* q, int64_t t, int64_t s, const SeenKeys& seen, const float* keys_t,
+                float* scores, float* capped) {
   const AttentionOptions& o = p.options;
-  kernels::tile_kernels().multiply(m, n, p.size, q, p.q_row(), 1, keys_t, kTile, scores, kTile, false);
-  for (int64_t i = 0; i < m; ++i) {
+  seen.for_queries([&](int64_t i, int64_t count, int64_t keys) {
+    kernels::tile_kernels().multiply(count, keys, p.size, q + i * p.q_row(), p.q_row(), 1, keys_t, kTile, scores + i * kTile,
+                                     kTile, false);
+  });
+  for (int64_t i = 0; i < seen.m; ++i) {
     float* row = scores + i * kTile;
-    elementwise().scale(row, o.scale, row, n);
+    const int64_t end = seen.end[i];
+    elementwise().scale(row, o.scale, row, end);
     if (o.softcap > 0) {
-      elementwise().softcap(row, o.softcap, row, n);
-      if (capped) std::copy_n(row, n, capped + i * kTile);
+      elementwise().softcap(row, o.softcap, row, end);
+      if (capped) std::copy_n(row, end, capped + i * kTile);
     }
     if (!o.alibi_slopes.empty()) {
       const float slope = o.alibi_slopes[static_cast<size_t>(h)];
       const int64_t here = t + i + o.query_offset;
-      for (int64_t j = 0; j < n; ++j) row[j] += slope * static_cast<float>(s + j - here);
+      for (int64_t j = 0; j < end; ++j) row[j] += slope * static_cast<float>(s + j - here);
     }
-    if (o.distance_bias.defined()) {
-      const float* bias = o.distance_bias.f32() + p.bias_offset(h, t + i) + s;
-      for (int64_t j = 0; j < n; ++j) row[j] += bias[j];
-    }
-    const int64_t first = std::clamp<int64_t>(p.first_key(b, t + i) - s, 0, n);
-    const int64_t end = std::clamp<int64_t>(p.end_key(t + i) - s, first, n);
-    std::fill(row, row + first, -kInfinity);
+    if (o.distance_bias.defined()) elementwise().accumulate(o.distance_bias.f32() + p.bias_offset(h, t + i) + s, row, end);
+    std::fill(row, row + seen.first[i], -kInfinity);
     std::fill(row + end, row + kTile, -kInfinity);
   }
 }
@@ -147,8 +181,9 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
   const int64_t kv_head = h / p.group;
   for (int64_t s = range.begin; s < range.end; s += kTile) {
     const int64_t n = std::min(kTile, range.end - s);
+    const SeenKeys seen(p, b, t, m, s, n);
     kernels::tile_kernels().transpose(n, p.size, k + p.kv_offset(b, s, kv_head), p.kv_row(), keys_t, kTile);
-    score_tile(p, b, h, q, t, m, s, n, keys_t, scores, nullptr);
+    score_tile(p, h, q, t, s, seen, keys_t, scores, nullptr);
     for (int64_t i = 0; i < m; ++i) {
       float* row = scores + i * kTile;
       const float highest = std::max(top[i], elementwise().maximum(row, kTile));
@@ -164,8 +199,10 @@ void forward_tile(const Problem& p, const float* q, const float* k, const float*
       }
       sum[i] += elementwise().exp_sum(row, highest, row, kTile);
     }
-    kernels::tile_kernels().multiply(m, p.size, n, scores, kTile, 1, v + p.kv_offset(b, s, kv_head),
-                           p.kv_row(), out, p.q_row(), true);
+    seen.for_queries([&](int64_t i, int64_t count, int64_t keys) {
+      kernels::tile_kernels().multiply(count, p.size, keys, scores + i * kTile, kTile, 1, v + p.kv_offset(b, s, kv_head),
+                                       p.kv_row(), out + i * p.q_row(), p.q_row(), true);
+    });
   }
   for (int64_t i = 0; i < m; ++i) {
     if (sum[i] > 0)
@@ -244,6 +281,7 @@ void backward_head(const Problem& p, int64_t b, int64_t h, const float* q, const
   float *dscores = capped + kTile * kTile, *keys_t = dscores + kTile * kTile;
   float *values_t = keys_t + kTile * p.size, *delta = values_t + kTile * p.size;
   const float cap = p.options.softcap;
+  const bool later = d.bias || cap > 0;  // the scale comes after what those do
   for (int64_t t = 0; t < p.queries; ++t) {
     const int64_t row = p.q_offset(b, t, h);
     delta[t] = elementwise().dot(g + row, out + row, p.size);
@@ -256,25 +294,34 @@ void backward_head(const Problem& p, int64_t b, int64_t h, const float* q, const
       const int64_t m = std::min(kTile, p.queries - t), rows = p.q_offset(b, t, h);
       const KeyRange range = visible(p, b, t, m);
       if (s < range.begin || s >= range.end) continue;
-      score_tile(p, b, h, q + rows, t, m, s, n, keys_t, probabilities, capped);
-      tile.multiply(m, n, p.size, g + rows, p.q_row(), 1, values_t, kTile, dscores, kTile, false);
+      const SeenKeys seen(p, b, t, m, s, n);
+      score_tile(p, h, q + rows, t, s, seen, keys_t, probabilities, capped);
+      seen.for_queries([&](int64_t i, int64_t count, int64_t visible_keys) {
+        tile.multiply(count, visible_keys, p.size, g + rows + i * p.q_row(), p.q_row(), 1, values_t, kTile, dscores + i * kTile,
+                      kTile, false);
+      });
       const float* row_lse = lse + (b * p.heads + h) * p.queries + t;
       for (int64_t i = 0; i < m; ++i) {
         float *probability = probabilities + i * kTile, *dscore = dscores + i * kTile;
-        if (row_lse[i] == -kInfinity) {  // sees no key
-          std::fill_n(probability, n, 0.0f);
-          std::fill_n(dscore, n, 0.0f);
-          continue;
-        }
-        elementwise().exp_scaled(probability, row_lse[i], 1, probability, n);
-        for (int64_t j = 0; j < n; ++j) dscore[j] = probability[j] * (dscore[j] - delta[t + i]);
-        if (d.bias) elementwise().accumulate(dscore, d.bias + p.bias_offset(h, t + i) + s, n);
-        if (cap > 0) elementwise().softcap_backward(capped + i * kTile, cap, dscore, dscore, n);
-        elementwise().scale(dscore, p.options.scale, dscore, n);
+        const int64_t end = row_lse[i] == -kInfinity ? 0 : seen.end[i];  // which is of a query that sees no key
+        elementwise().exp_scaled(probability, row_lse[i], 1, probability, end);
+        elementwise().softmax_backward_part(probability, dscore, delta[t + i], later ? 1 : p.options.scale, dscore, end);
+        std::fill(probability + end, probability + n, 0.0f);
+        std::fill(dscore + end, dscore + n, 0.0f);
+        if (!later) continue;
+        if (d.bias) elementwise().accumulate(dscore, d.bias + p.bias_offset(h, t + i) + s, end);
+        if (cap > 0) elementwise().softcap_backward(capped + i * kTile, cap, dscore, dscore, end);
+        elementwise().scale(dscore, p.options.scale, dscore, end);
       }
-      tile.multiply(n, p.size, m, probabilities, 1, kTile, g + rows, p.q_row(), d.v + own, p.q_row(), true);
-      tile.multiply(n, p.size, m, dscores, 1, kTile, q + rows, p.q_row(), d.k + own, p.q_row(), true);
-      tile.multiply(m, p.size, n, dscores, kTile, 1, k + kv, p.kv_row(), d.q + rows, p.q_row(), true);
+      seen.for_keys([&](int64_t j, int64_t count, int64_t query) {
+        const int64_t from = rows + query * p.q_row(), to = own + j * p.q_row(), at = query * kTile + j;
+        tile.multiply(count, p.size, m - query, probabilities + at, 1, kTile, g + from, p.q_row(), d.v + to, p.q_row(), true);
+        tile.multiply(count, p.size, m - query, dscores + at, 1, kTile, q + from, p.q_row(), d.k + to, p.q_row(), true);
+      });
+      seen.for_queries([&](int64_t i, int64_t count, int64_t visible_keys) {
+        tile.multiply(count, p.size, visible_keys, dscores + i * kTile, kTile, 1, k + kv, p.kv_row(), d.q + rows + i * p.q_row(),
+                      p.q_row(), true);
+      });
     }
   }
 }

@@ -322,10 +322,14 @@ void softmax(const float* x, float* out, int64_t n) {
   scale(out, 1 / exp_sum(x, maximum(x, n), out, n), out, n);
 }
 
+void softmax_backward_part(const float* y, const float* dy, float sum, float factor, float* dx, int64_t n) {
+  const Vec inner = Vec::set1(sum), f = Vec::set1(factor);
+  map(y, dy, dx, n, [=](Vec v, Vec d) { return v * (d - inner) * f; });
+}
+
 // dx = y (dy - sum(y dy))
 void softmax_backward(const float* y, const float* dy, float* dx, int64_t n) {
-  const Vec inner = Vec::set1(dot(y, dy, n));
-  map(y, dy, dx, n, [=](Vec v, Vec d) { return v * (d - inner); });
+  softmax_backward_part(y, dy, dot(y, dy, n), 1, dx, n);
 }
 
 float log_sum_exp(const float* x, int64_t n) {
@@ -403,6 +407,7 @@ const ElementwiseKernels kElementwise = {
     .norm_backward_weight = norm_backward_weight,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
+    .softmax_backward_part = softmax_backward_part,
     .log_sum_exp = log_sum_exp,
     .exp_sum = exp_sum,
     .exp_scaled = exp_scaled,
