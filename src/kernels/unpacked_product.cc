@@ -39,12 +39,12 @@ void for_row_blocks(int64_t rows, const Body& body) {
   for (int64_t row = 0; row < rows; row += most) body(row, std::min(most, rows - row));
 }
 
-// Columns [k, k + kGradientStrip) of rows [n, n + count) of W, each row's side by side.
+// Columns [k, k + kGradientStrip) of rows [n, n + count) of W, each row's side by side. Those behind them are asked for early.
 void unpack_turned(const PackedMatrix& w, int64_t k, int64_t n, int64_t count, float* strip) {
   alignas(64) float square[kGradientStrip * kPanel];
-  const int64_t width = std::min(kGradientStrip, w.k - k);
+  const int64_t width = std::min(kGradientStrip, w.k - k), ahead = static_cast<int64_t>(w.panel_bytes) * width / w.k;
   for (int64_t i = 0; i < count; i += kPanel, strip += kPanel * kStrip) {
-    unpack_kernels().unpack(w, (n + i) / kPanel, k, width, square, kPanel);
+    unpack_kernels().unpack(w, (n + i) / kPanel, k, width, ahead, square, kPanel);
     tile_kernels().transpose(width, std::min<int64_t>(kPanel, count - i), square, kPanel, strip, kStrip);
   }
 }
@@ -54,13 +54,15 @@ void unpack_turned(const PackedMatrix& w, int64_t k, int64_t n, int64_t count, f
 void unpacked_product(const MatmulArgs& args, int64_t begin, int64_t end) {
   const PackedMatrix& w = args.weight;
   float* strip = strip_memory();
+  const auto ahead = static_cast<int64_t>(kStrip / kPanel * w.panel_bytes);
   for_row_blocks(args.m, [&](int64_t row, int64_t rows) {
     float* y = args.y + row * args.ldy;
     for (int64_t k = 0; k < w.k; k += kDepth) {
       const int64_t depth = std::min(kDepth, w.k - k);
       for (int64_t panel = begin; panel < end; panel += kStrip / kPanel) {
         const int64_t panels = std::min(kStrip / kPanel, end - panel), first = panel * kPanel;
-        for (int64_t i = 0; i < panels; ++i) unpack_kernels().unpack(w, panel + i, k, depth, strip + i * kPanel, kStrip);
+        for (int64_t i = 0; i < panels; ++i)
+          unpack_kernels().unpack(w, panel + i, k, depth, ahead, strip + i * kPanel, kStrip);
         tile_kernels().multiply(rows, std::min(panels * kPanel, w.n - first), depth, args.x + row * w.k + k, w.k, 1, strip,
                                 kStrip, y + first, args.ldy, k > 0);
       }

@@ -12,8 +12,10 @@ namespace sumi::kernels {
 
 struct UnpackKernels {
   // Numbers [k, k + count) of a panel's rows as floats: row n's number k + i is out[i * out_row + n]. Of codes k and count
-  // are whole blocks. Rows beyond the weight's n are zero, or whatever the zero codes of the packed panel mean.
-  void (*unpack)(const PackedMatrix& weight, int64_t panel, int64_t k, int64_t count, float* out, int64_t out_row);
+  // are whole blocks. Rows beyond the weight's n are zero, or whatever the zero codes of the packed panel mean. What lies
+  // `ahead` bytes behind what is read is asked for early, into the second cache.
+  void (*unpack)(const PackedMatrix& weight, int64_t panel, int64_t k, int64_t count, int64_t ahead, float* out,
+                 int64_t out_row);
 };
 
 const UnpackKernels& unpack_kernels();  // for base::active_isa()

@@ -173,8 +173,9 @@ Tensor cross_entropy_in_pieces(const LogitsOf& logits_of, const Tensor& x,
   for (const Tensor& weight : weights) leaves.push_back(leaf_of(weight));
   Tensor dx = recording && x.requires_grad() ? Tensor::zeros(x.shape()) : Tensor();
   double loss = 0;
-  for (int64_t begin = 0; begin < rows; begin += rows_at_once) {
-    const int64_t end = std::min(rows, begin + rows_at_once);
+  const int64_t pieces = (rows + rows_at_once - 1) / rows_at_once, most = (rows + pieces - 1) / pieces;
+  for (int64_t begin = 0; begin < rows; begin += most) {
+    const int64_t end = std::min(rows, begin + most);
     const double share = counted(begin, end) / total;
     if (share == 0) continue;
     Tensor piece = x.rows(begin, end - begin);

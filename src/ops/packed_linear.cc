@@ -189,12 +189,13 @@ void add_input_gradient(const Tensor& dy, const PackedWeight& weight, float* dx,
   using kernels::kGradientStrip;
   const int64_t n = weight.n(), k = weight.k(), rows = dy.numel() / n;
   const int64_t strips = (k + kGradientStrip - 1) / kGradientStrip;
-  const int64_t grain = std::max<int64_t>(1, strips / (4 * base::num_threads())) * kGradientStrip;
-  base::parallel_tasks((k + grain - 1) / grain, [&](int64_t task) {
+  const int64_t piece = std::max<int64_t>(1, strips / (4 * base::num_threads()));  // strips that see rows of dy together
+  base::parallel_stream(strips, piece, 1, [&](int64_t first, int64_t last, int64_t) {
+    const int64_t begin = first * kGradientStrip, end = std::min(k, last * kGradientStrip);
     const float* from = dy.f32();
     bool more = accumulate;
     for (const PackedMatrix& matrix : weight.segments()) {
-      kernels::unpacked_gradient(matrix, rows, from, n, task * grain, std::min(k, (task + 1) * grain), dx, more);
+      kernels::unpacked_gradient(matrix, rows, from, n, begin, end, dx, more);
       from += matrix.n;
       more = true;
     }

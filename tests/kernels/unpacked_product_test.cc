@@ -35,7 +35,7 @@ TEST(UnpackPanel, GivesTheStoredNumbers) {
       constexpr int64_t kRow = 24, kBegin = 64, kCount = 320;
       std::vector<float> out(kCount * kRow, 77);
       for (int64_t panel = 0; panel < c.matrix.panels(); ++panel) {
-        copy.table->unpack(c.matrix, panel, kBegin, kCount, out.data(), kRow);
+        copy.table->unpack(c.matrix, panel, kBegin, kCount, 0, out.data(), kRow);
         for (int64_t i = 0; i < kCount; ++i)
           for (int64_t lane = 0; lane < kRow; ++lane) {
             const float got = out[static_cast<size_t>(i * kRow + lane)];

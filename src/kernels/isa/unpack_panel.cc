@@ -19,11 +19,12 @@ SUMI_INLINE void unpack_groups(const PanelPointers& p, int v, Vec scale, Vec off
 }
 
 template <CodeKind kCode, ScaleKind kScale>
-void unpack_codes(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count, float* out, int64_t out_row) {
+void unpack_codes(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count, int64_t ahead, float* out, int64_t out_row) {
   constexpr int kHalves = halves(kScale) ? 2 : 1, kGroups = 8 / kHalves;
   const Vec zero_point = Vec::set1(static_cast<float>(-w.zero_point));
   PanelPointers p = panel_at<kCode, kScale>(w, panel, k / kBlock);
   for (int64_t block = k / kBlock; block < (k + count) / kBlock; ++block, out += kBlock * out_row) {
+    for (int i = 0; i < block_bytes(kCode, kScale); i += 64) prefetch_later(p.block + ahead + i);
     SUMI_UNROLL
     for (int v = 0; v < kVectors; ++v) {
       Vec scale, min = Vec::zero();
@@ -39,9 +40,11 @@ void unpack_codes(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count
   }
 }
 
-void unpack_floats(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count, float* out, int64_t out_row) {
+void unpack_floats(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count, int64_t ahead, float* out, int64_t out_row) {
   const std::byte* from = w.panel_at(panel);
-  for (int64_t i = 0; i < count; ++i, out += out_row)
+  const int64_t bytes = w.code == CodeKind::f32 ? 4 : 2;
+  for (int64_t i = 0; i < count; ++i, out += out_row) {
+    prefetch_later(from + (k + i) * kPanel * bytes + ahead);
     for (int n = 0; n < kPanel; n += Vec::kWidth) {
       const int64_t at = (k + i) * kPanel + n;
       if (w.code == CodeKind::f32) {
@@ -53,11 +56,12 @@ void unpack_floats(const PackedMatrix& w, int64_t panel, int64_t k, int64_t coun
         ((k + i) % 2 ? odd_of_pairs(pairs) : even_of_pairs(pairs)).store(out + n);
       }
     }
+  }
 }
 
-void unpack(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count, float* out, int64_t out_row) {
-  if (!w.quantized()) return unpack_floats(w, panel, k, count, out, out_row);
-  for_kinds(w, [&]<CodeKind kCode, ScaleKind kScale>() { unpack_codes<kCode, kScale>(w, panel, k, count, out, out_row); });
+void unpack(const PackedMatrix& w, int64_t panel, int64_t k, int64_t count, int64_t ahead, float* out, int64_t out_row) {
+  if (!w.quantized()) return unpack_floats(w, panel, k, count, ahead, out, out_row);
+  for_kinds(w, [&]<CodeKind kCode, ScaleKind kScale>() { unpack_codes<kCode, kScale>(w, panel, k, count, ahead, out, out_row); });
 }
 
 }  // namespace

@@ -160,10 +160,8 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
   const Tensor x = hidden(embedding_(batch.ids), step, spec_.num_layers);
 
   // Only positions with a target go through the head, a few at a time.
-  // Floats of logits in memory; a head that is trained itself has another gradient for each piece to add.
   const std::vector<Tensor> head = head_.weights();
   const bool head_learns = !head.empty() && head[0].requires_grad();
-  const int64_t most_logits = int64_t{1} << (head_learns ? 25 : 23);
   std::vector<int32_t> rows, targets;
   for (int64_t i = 0; i < batch.targets.numel(); ++i) {
     const int32_t target = batch.targets.data<int32_t>()[i];
@@ -179,15 +177,16 @@ Tensor Decoder::loss(const TextBatch& batch, bool checkpoint_blocks) const {
   const Tensor wanted = Tensor::from_ids(targets, {count});
   const bool one_product = head.size() == 2 && !head[1].defined() && !head_.has_adapters() &&
                            spec_.logit_scale == 1 && spec_.logit_softcap == 0;
-  if (one_product && head_.products() == ops::Products::bf16)
-    return ops::head_cross_entropy(counted, head[0], wanted,
-                                   std::max<int64_t>(64, 2 * most_logits / spec_.vocab_size));
+  const bool in_bf16 = one_product && head_.products() == ops::Products::bf16;
+  // Floats of logits in memory; a head that is trained itself has another gradient for each piece to add.
+  const int64_t most_logits = int64_t{1} << (!head_learns ? 24 : in_bf16 ? 26 : 25);
+  const int64_t rows_at_once = std::max<int64_t>(64, most_logits / spec_.vocab_size);
+  if (in_bf16) return ops::head_cross_entropy(counted, head[0], wanted, rows_at_once);
   if (head_.has_adapters()) return ops::cross_entropy(logits_with(head_, counted), wanted);
   const auto logits = [this](const Tensor& piece, const std::vector<Tensor>& weights) {
     return logits_with(head_.with_weights(weights), piece);
   };
-  return ops::cross_entropy_in_pieces(logits, counted, head, wanted,
-                                      std::max<int64_t>(64, most_logits / spec_.vocab_size));
+  return ops::cross_entropy_in_pieces(logits, counted, head, wanted, rows_at_once);
 }
 
 Tensor Decoder::hidden_states(const Tensor& ids) const {
