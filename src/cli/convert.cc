@@ -54,6 +54,14 @@ int run_convert(const Flags& flags) {
                           flags.dtype));
   if (report.nfc_lost)
     write_out("GGUF has no normalizer: texts that are not NFC get other ids than in the folder\n");
+  if (report.no_tokenizer)
+    fmt::print(stderr, "{}: has no tokenizer (tokenizer.json, or a vocabulary's own files), so that {} has none\n",
+               path, flags.out);
+  if (report.prefix_ignored)
+    write_out("llama.cpp does not put the tokens before a text that the folder's tokenizer does\n");
+  if (!report.other_ids.empty())
+    write_out(fmt::format("llama.cpp tokenizes some texts otherwise than the folder's tokenizer, such as {}\n",
+                          nlohmann::json(report.other_ids).dump()));
   if (report.bytes_ignored)
     write_out("llama.cpp reads characters that the vocabulary lacks as unknown, not as bytes\n");
   if (report.ignored_window > 0)

@@ -171,8 +171,8 @@ PlainFiles read_sentencepiece_files(std::string_view bytes, const std::string& p
     steps.push_back({{"type", "Strip"}, {"content", " "}, {"start", strip}, {"stop", 0}});
   }
   result["decoder"] = {{"type", "Sequence"}, {"decoders", steps}};
-  const bool prefix_each = optional_bool(config, "legacy", !llama, path);
-  files.parts.pre_tokenizer = make_sentencepiece_cleaner(model, prefix_each, path);
+  files.prefix_each = optional_bool(config, "legacy", !llama, path);
+  files.parts.pre_tokenizer = make_sentencepiece_cleaner(model, files.prefix_each, path);
   files.parts.model = make_sentencepiece_model(model, path);
   return files;
 }

@@ -18,6 +18,7 @@ struct PlainFiles {
   Json description;  // without what `parts` gives
   TokenizerParts parts;
   std::string name;  // of the vocabulary's file, for errors
+  bool prefix_each = true;  // SentencePiece's: text after a special token gets the dummy prefix, too
 };
 
 // A special token is a string, or an object with "content".

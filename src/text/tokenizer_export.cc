@@ -2,8 +2,9 @@
 
 #include "base/error.h"
 #include "text/gguf_pre.h"
-#include "text/json_field.h"
+#include "text/plain_export.h"
 #include "text/pre_tokenizer.h"
+#include "text/sentencepiece.h"
 #include "text/tokenizer_gguf.h"
 #include "text/unicode.h"
 #include "text/unigram_export.h"
@@ -47,12 +48,20 @@ std::vector<std::string> cut(const PreTokenizer& pre_tokenizer, const std::strin
   return texts;
 }
 
-// The name under which GGUF knows a pre-tokenizer that cuts like this one.
-std::string pre_tokenizer_name(const Json& config, const std::string& where) {
+// A token that merges alone do not make; "" if there is none.
+std::string unmerged_token(const Json& model, const std::string& where) {
+  Json merging = model;
+  merging["ignore_merges"] = false;
+  const JsonTokenizer tokenizer(Json{{"model", merging}}, where);
+  for (const auto& [text, id] : require_object(model, "vocab", where).items())
+    if (tokenizer.encode(text, {}) != std::vector<int32_t>{id.get<int32_t>()}) return text;
+  return "";
+}
+
+// The name under which GGUF knows a pre-tokenizer that cuts like this one; "" if there is none.
+std::string name_of_cuts(const Json& config, bool ignore_merges, const std::string& where) {
   const auto own = make_pre_tokenizer(require_field(config, "pre_tokenizer", where),
                                       where + " pre_tokenizer");
-  const bool ignore_merges =
-      optional_bool(require_field(config, "model", where), "ignore_merges", false, where);
   const char* names[] = {"gpt-2",        "llama-bpe",      "dbrx",        "glm4",   "starcoder",
                          "qwen2",        "deepseek-llm",   "deepseek-v3", "falcon", "tekken",
                          "gpt-4o",       "deepseek-coder", "bloom",       "viking", "bailingmoe",
@@ -65,7 +74,21 @@ std::string pre_tokenizer_name(const Json& config, const std::string& where) {
       same = same && cut(*own, text, false) == cut(*candidate, text, true);
     if (same) return name;
   }
-  fail("{}: pre_tokenizer: GGUF has no name for one that cuts like this", where);
+  return "";
+}
+
+std::string pre_tokenizer_name(const Json& config, const std::string& where) {
+  const Json& model = require_field(config, "model", where);
+  const bool ignore_merges = optional_bool(model, "ignore_merges", false, where);
+  std::string name = name_of_cuts(config, ignore_merges, where);
+  // Where merges make every token, it is the same whether a piece that is a token is merged or not.
+  if (name.empty() && ignore_merges && !(name = name_of_cuts(config, false, where)).empty())
+    if (const std::string token = unmerged_token(model, where); !token.empty())
+      fail("{}: no merges make the token {}, and GGUF's pre-tokenizer {} has merges make all", where,
+           token, name);
+  if (name.empty())
+    fail("{}: pre_tokenizer: GGUF has no name for one that cuts like this", where);
+  return name;
 }
 
 void write_merges(const Json& model, const std::string& where, formats::GgufWriter* writer) {
@@ -112,12 +135,13 @@ void write_vocabulary(const Json& config, const Tokenizer& tokenizer, int64_t vo
   std::vector<int32_t> kinds(static_cast<size_t>(vocab_size),
                              static_cast<int32_t>(TokenKind::unused));
   const auto put = [&](const std::string& text, TokenKind kind) {
-    const int32_t id = *tokenizer.find_token(text);
-    if (id >= vocab_size)
-      fail("{}: token {} has id {}, beyond the model's vocabulary of {}", where, text, id,
+    const auto id = tokenizer.find_token(text);
+    if (!id) return;  // files name tokens that the vocabulary lacks
+    if (*id >= vocab_size)
+      fail("{}: token {} has id {}, beyond the model's vocabulary of {}", where, text, *id,
            vocab_size);
-    texts[static_cast<size_t>(id)] = text;
-    kinds[static_cast<size_t>(id)] = static_cast<int32_t>(kind);
+    texts[static_cast<size_t>(*id)] = text;
+    kinds[static_cast<size_t>(*id)] = static_cast<int32_t>(kind);
   };
   const Json& model = require_field(config, "model", where);
   for (const auto& [text, id] : require_object(model, "vocab", where).items())
@@ -136,9 +160,8 @@ void write_vocabulary(const Json& config, const Tokenizer& tokenizer, int64_t vo
 }
 
 // True if NFC is lost.
-bool write_bpe(const std::string& where, const Tokenizer& tokenizer, int64_t vocab_size,
-               formats::GgufWriter* writer) {
-  const Json config = formats::read_json_file(where);
+bool write_bpe(const Json& config, const std::string& where, const Tokenizer& tokenizer,
+               int64_t vocab_size, formats::GgufWriter* writer) {
   const Json& model = require_field(config, "model", where);
   const std::string type = optional_string(model, "type", "BPE", where);
   if (type != "BPE")
@@ -159,14 +182,46 @@ bool write_bpe(const std::string& where, const Tokenizer& tokenizer, int64_t voc
   return is_nfc(config);
 }
 
+// True if NFC is lost.
+bool write_merging(const std::string& folder, const Tokenizer& tokenizer, int64_t vocab_size,
+                   formats::GgufWriter* writer) {
+  if (!formats::file_exists(folder + "/tokenizer.json") &&
+      find_plain_vocabulary(folder) == kRwkvVocabulary)
+    fail("{}/{}: GGUF has no such tokenizer that llama.cpp reads beside a decoder", folder,
+         kRwkvVocabulary);
+  TokenizerFolder read = read_tokenizer_folder(folder);
+  const std::string& where = read.files.name;
+  if (const TokenModel* model = read.files.parts.model.get()) {
+    const std::string bytes = formats::read_text_file(where);
+    if (is_sentencepiece(bytes)) {
+      write_gguf_sentencepiece(read, where, tokenizer, vocab_size, writer);
+      return false;
+    }
+    if (find_plain_vocabulary(folder) == "vocab.txt")
+      fail("{}: converting WordPiece to GGUF is not known, only BPE and Unigram", where);
+    read.files.description["model"] = tiktoken_as_bpe(model->table());
+  }
+  return write_bpe(read.files.description, where, tokenizer, vocab_size, writer);
+}
+
+// What is put before and after every text.
+struct Around {
+  std::vector<int32_t> before, after;
+};
+
+Around around_text(const Tokenizer& tokenizer) {
+  const std::vector<int32_t> plain = tokenizer.encode("x", {.add_special = false}),
+                             whole = tokenizer.encode("x");
+  const auto at = std::search(whole.begin(), whole.end(), plain.begin(), plain.end());
+  return {{whole.begin(), at}, {at == whole.end() ? at : at + std::ssize(plain), whole.end()}};
+}
+
 }  // namespace
 
 GgufTokenizerLoss write_gguf_tokenizer(const std::string& folder, const Tokenizer& tokenizer,
                                        int64_t vocab_size, formats::GgufWriter* writer) {
   GgufTokenizerLoss loss;
-  const std::vector<int32_t> plain = tokenizer.encode("x", {.add_special = false}),
-                             whole = tokenizer.encode("x");
-  const bool adds_end = whole.size() > plain.size() && whole.back() != plain.back();
+  const Around around = around_text(tokenizer);
   std::optional<int32_t> unknown = tokenizer.unk_id, end = tokenizer.eos_id;
   if (const auto unigram = folder_unigram(folder, tokenizer)) {
     write_gguf_unigram(*unigram, vocab_size, folder, writer);
@@ -175,9 +230,9 @@ GgufTokenizerLoss write_gguf_tokenizer(const std::string& folder, const Tokenize
     for (size_t id = 0; id < unigram->pieces.size(); ++id)
       if (unigram->pieces[id].type == SentencePieceModel::Type::unknown)
         unknown = static_cast<int32_t>(id);
-    if (!end && adds_end) end = whole.back();
+    if (!end && !around.after.empty()) end = around.after.back();
   } else {
-    loss.nfc = write_bpe(folder + "/tokenizer.json", tokenizer, vocab_size, writer);
+    loss.nfc = write_merging(folder, tokenizer, vocab_size, writer);
   }
   const std::pair<const char*, std::optional<int32_t>> ids[] = {{"bos", tokenizer.bos_id},
                                                                 {"eos", end},
@@ -187,8 +242,14 @@ GgufTokenizerLoss write_gguf_tokenizer(const std::string& folder, const Tokenize
     if (id)
       writer->set_uint32(fmt::format("tokenizer.ggml.{}_token_id", name),
                          static_cast<uint32_t>(*id));
-  writer->set_bool("tokenizer.ggml.add_bos_token", tokenizer.adds_bos);
-  writer->set_bool("tokenizer.ggml.add_eos_token", adds_end && end && whole.back() == *end);
+  const bool one = around.before.size() == 1 && tokenizer.bos_id == around.before[0];
+  writer->set_bool("tokenizer.ggml.add_bos_token", one);
+  if (!one && !around.before.empty()) {
+    writer->set_int32s(kGgufPrefixIds, around.before);
+    loss.prefix = true;
+  }
+  writer->set_bool("tokenizer.ggml.add_eos_token",
+                   around.after.size() == 1 && end == around.after[0]);
   if (!tokenizer.chat_template.empty())
     writer->set_string("tokenizer.chat_template", tokenizer.chat_template);
   return loss;
@@ -205,6 +266,16 @@ void check_same_tokenizer(const Tokenizer& expected, const Tokenizer& found,
         fail("{}: the new form cannot express this tokenizer: it would give other ids for \"{}\"", name,
              probe);
   }
+}
+
+std::string llama_cpp_difference(const Tokenizer& expected, const formats::GgufFile& file) {
+  const GgufTokenizer found(file, true);
+  const EncodeOptions plain = {.add_special = false};
+  std::vector<std::string> probes(std::begin(kProbe), std::end(kProbe));
+  if (expected.eos_id) probes.push_back("x" + expected.token_text(*expected.eos_id) + "x");
+  for (const std::string& probe : probes)
+    if (expected.encode(probe, plain) != found.encode(probe, plain)) return probe;
+  return "";
 }
 
 }  // namespace sumi::text

@@ -1,5 +1,6 @@
 #include "text/tokenizer_files.h"
 
+#include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
 
@@ -28,21 +29,36 @@ OrderedJson added_token(const std::string& content, TokenKind kind) {
           {"rstrip", false},    {"normalized", false},   {"special", kind == TokenKind::control}};
 }
 
-// "<s> text": what stands before a text and what does not come after it.
-OrderedJson post_processor(const Tokenizer& tokenizer) {
-  if (!tokenizer.adds_bos) return {{"type", "ByteLevel"},
-                                   {"add_prefix_space", false},
-                                   {"trim_offsets", false},
-                                   {"use_regex", false}};
-  const std::string bos = tokenizer.token_text(*tokenizer.bos_id);
-  const OrderedJson token = {{"SpecialToken", {{"id", bos}, {"type_id", 0}}}};
+// "<s> text": what stands before and after a text.
+OrderedJson post_processor(const formats::GgufFile& file, const Tokenizer& tokenizer) {
+  std::vector<int32_t> before = tokenizer.encode(""), after;
+  if (!before.empty() && file.get_bool("tokenizer.ggml.add_eos_token", false)) {
+    after.push_back(before.back());
+    before.pop_back();
+  }
+  if (before.empty() && after.empty()) return {{"type", "ByteLevel"},
+                                               {"add_prefix_space", false},
+                                               {"trim_offsets", false},
+                                               {"use_regex", false}};
+  OrderedJson single = OrderedJson::array(), pair = OrderedJson::array(),
+              names = OrderedJson::object();
+  const auto add = [&](const std::vector<int32_t>& ids) {
+    for (const int32_t id : ids) {
+      const std::string token = tokenizer.token_text(id);
+      for (OrderedJson* list : {&single, &pair})
+        list->push_back({{"SpecialToken", {{"id", token}, {"type_id", 0}}}});
+      names[token] = {{"id", token}, {"ids", {id}}, {"tokens", {token}}};
+    }
+  };
   const OrderedJson first = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
-  const OrderedJson second = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
-  OrderedJson names = OrderedJson::object();
-  names[bos] = {{"id", bos}, {"ids", {*tokenizer.bos_id}}, {"tokens", {bos}}};
+  add(before);
+  single.push_back(first);
+  pair.push_back(first);
+  pair.push_back({{"Sequence", {{"id", "B"}, {"type_id", 1}}}});
+  add(after);
   return {{"type", "TemplateProcessing"},
-          {"single", {token, first}},
-          {"pair", {token, first, second}},
+          {"single", single},
+          {"pair", pair},
           {"special_tokens", names}};
 }
 
@@ -79,7 +95,7 @@ void write_byte_level(const formats::GgufFile& file, const Tokenizer& tokenizer,
                      {"added_tokens", added},
                      {"normalizer", nullptr},
                      {"pre_tokenizer", {{"type", "Sequence"}, {"pretokenizers", splits}}},
-                     {"post_processor", post_processor(tokenizer)},
+                     {"post_processor", post_processor(file, tokenizer)},
                      {"decoder", splits.back()},
                      {"model",
                       {{"type", "BPE"},
@@ -125,11 +141,24 @@ class Message {
   std::string text_;
 };
 
+// Whether a token of such a file was added to the model, where the file tells those from the model's own.
+bool was_added(const std::optional<std::vector<int64_t>>& searched, int64_t id) {
+  return searched && std::find(searched->begin(), searched->end(), id) != searched->end();
+}
+
+std::optional<std::vector<int64_t>> read_searched(const formats::GgufFile& file) {
+  if (!file.get_bool(kGgufSentencePiece, false)) return std::nullopt;
+  return file.has_key(kGgufSearchedIds) ? file.get_ints(kGgufSearchedIds) : std::vector<int64_t>();
+}
+
 // unigram: T5's; else BPE.
 void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokenizer,
                          const std::vector<int64_t>& kinds, bool unigram,
                          const std::string& path) {
   const std::vector<double> scores = file.get_floats("tokenizer.ggml.scores");
+  // As sentencepiece reads it, where the file says so.
+  const bool exact = !unigram && file.get_bool(kGgufSentencePiece, false);
+  const auto searched = read_searched(file);
   Message model;
   bool bytes = false;
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
@@ -140,6 +169,7 @@ void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokeniz
     // BPE models have no unused pieces; one that is found whole is in nobody's way.
     if (kind == TokenKind::unused && !unigram) kind = TokenKind::user_defined;
     if (unigram && tokenizer.unk_id == id) kind = TokenKind::unknown;
+    if (kind == TokenKind::user_defined && was_added(searched, id)) kind = TokenKind::control;
     Message piece;
     piece.bytes(1, tokenizer.token_text(id));
     piece.real(2, at < scores.size() ? static_cast<float>(scores[at]) : 0.0f);
@@ -153,12 +183,12 @@ void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokeniz
       {40, tokenizer.unk_id}, {41, tokenizer.bos_id}, {42, tokenizer.eos_id},
       {43, tokenizer.pad_id}};
   for (const auto& [field, id] : ids) trainer.integer(field, id ? *id : -1);
-  const std::string charsmap = unigram ? read_charsmap(file) : "";
+  const std::string charsmap = unigram || exact ? read_charsmap(file) : "";
   normalizer.bytes(1, charsmap.empty() ? "identity" : "user_defined");
   if (!charsmap.empty()) normalizer.bytes(2, charsmap);
   normalizer.integer(3, file.get_bool("tokenizer.ggml.add_space_prefix", !unigram));
   normalizer.integer(
-      4, unigram && file.get_bool("tokenizer.ggml.remove_extra_whitespaces", false));
+      4, (unigram || exact) && file.get_bool("tokenizer.ggml.remove_extra_whitespaces", false));
   normalizer.integer(5, true);
   model.bytes(2, trainer.text()).bytes(3, normalizer.text());
   formats::write_text_file(path, model.text());
@@ -194,10 +224,13 @@ void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& token
   config["clean_up_tokenization_spaces"] = false;
   if (unigram) config["extra_ids"] = 0;  // those that there are lie in the vocabulary
   if (spm) {
-    config["legacy"] = true;  // after a special token, text gets the space before it again
+    // After a special token, text gets the space before it again.
+    config["legacy"] = file.get_bool(kGgufPrefixEach, true);
     config["added_tokens_decoder"] = OrderedJson::object();
+    const auto searched = read_searched(file);
     for (size_t id = 0; id < kinds.size(); ++id)
-      if (is_added(static_cast<TokenKind>(kinds[id])))
+      if (is_added(static_cast<TokenKind>(kinds[id])) &&
+          (!searched || was_added(searched, static_cast<int64_t>(id))))
         config["added_tokens_decoder"][std::to_string(id)] =
             added_token(tokenizer.token_text(static_cast<int32_t>(id)),
                         static_cast<TokenKind>(kinds[id]));

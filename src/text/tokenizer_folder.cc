@@ -1,11 +1,12 @@
 // A Hugging Face folder's tokenizer: tokenizer.json, or the vocabulary's own files, and the files
 // beside them.
+#include "text/tokenizer_folder.h"
+
 #include <algorithm>
 #include <array>
 #include <filesystem>
 
 #include "base/error.h"
-#include "text/plain_files.h"
 #include "text/tokenizer_json.h"
 #include "text/world_tokenizer.h"
 
@@ -169,28 +170,39 @@ std::unique_ptr<Tokenizer> open_tokenizer_file(const std::string& path) {
   return tokenizer;
 }
 
+TokenizerFolder read_tokenizer_folder(const std::string& folder) {
+  const fs::path base(folder);
+  TokenizerFolder read;
+  read.config_name = (base / "tokenizer_config.json").string();
+  read.config = read_json(read.config_name);
+  const Json map = read_json((base / "special_tokens_map.json").string());
+  read.class_name = tokenizer_class(folder, read.config);
+  const std::string json_name = (base / "tokenizer.json").string();
+  read.has_json = formats::file_exists(json_name);
+  read.tokens = special_tokens(
+      read.config, map, read.has_json ? Json::object() : default_tokens(folder, read.class_name));
+  if (read.has_json) {
+    read.files.name = json_name;
+    read.files.description = formats::read_json_file(json_name);
+  } else {
+    read.files = read_plain_files(folder, read.class_name, read.config, read.tokens);
+  }
+  merge_added_tokens(&read.files.description, read.config, read.config_name);
+  if (!read.has_json)
+    add_named_tokens(&read.files.description, base, read.tokens, read.config, map);
+  return read;
+}
+
 std::unique_ptr<Tokenizer> open_tokenizer(const std::string& folder) {
   const fs::path base(folder);
-  const std::string config_name = (base / "tokenizer_config.json").string();
-  const std::string map_name = (base / "special_tokens_map.json").string();
-  const Json config = read_json(config_name), map = read_json(map_name);
-  const std::string class_name = tokenizer_class(folder, config);
-  const std::string json_name = (base / "tokenizer.json").string();
-  const bool has_json = formats::file_exists(json_name);
-  const Json tokens =
-      special_tokens(config, map, has_json ? Json::object() : default_tokens(folder, class_name));
-  PlainFiles files;
-  if (!has_json && find_plain_vocabulary(folder) == kRwkvVocabulary) {
+  if (!formats::file_exists((base / "tokenizer.json").string()) &&
+      find_plain_vocabulary(folder) == kRwkvVocabulary)
     return open_tokenizer_file((base / kRwkvVocabulary).string());
-  }
-  if (has_json) {
-    files.name = json_name;
-    files.description = formats::read_json_file(json_name);
-  } else {
-    files = read_plain_files(folder, class_name, config, tokens);
-  }
-  merge_added_tokens(&files.description, config, config_name);
-  if (!has_json) add_named_tokens(&files.description, base, tokens, config, map);
+  TokenizerFolder read = read_tokenizer_folder(folder);
+  const bool has_json = read.has_json;
+  const std::string &config_name = read.config_name, &class_name = read.class_name;
+  const Json &config = read.config, &tokens = read.tokens;
+  PlainFiles& files = read.files;
   auto tokenizer =
       std::make_unique<JsonTokenizer>(files.description, files.name, std::move(files.parts));
 

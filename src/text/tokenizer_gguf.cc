@@ -88,6 +88,31 @@ std::vector<float> read_scores(const formats::GgufFile& file, int64_t tokens) {
   return scores;
 }
 
+// A vocabulary of SentencePiece's BPE as its file would have it. searched: tokens that are found in text whole.
+SentencePieceModel read_merged_pieces(const formats::GgufFile& file, const TokenTable& table,
+                                      const std::vector<TokenKind>& kinds,
+                                      const std::vector<int32_t>& searched) {
+  using Type = SentencePieceModel::Type;
+  SentencePieceModel model;
+  model.kind = SentencePieceModel::Kind::bpe;
+  const std::vector<float> scores = read_scores(file, table.size());
+  for (size_t id = 0; id < scores.size(); ++id) {
+    const bool unused = kinds[id] == TokenKind::undefined || kinds[id] == TokenKind::unused;
+    model.byte_fallback = model.byte_fallback || kinds[id] == TokenKind::byte;
+    // What is not used is in nobody's way as a control piece: text does not find such.
+    model.pieces.push_back({std::string(table.text(static_cast<int32_t>(id))), scores[id],
+                            unused ? Type::control : static_cast<Type>(kinds[id])});
+  }
+  for (const int32_t id : searched) {  // added to the model, not of it
+    Type& type = model.pieces[static_cast<size_t>(id)].type;
+    if (type == Type::user_defined) type = Type::control;
+  }
+  model.charsmap = read_charsmap(file);
+  model.add_dummy_prefix = file.get_bool(key("add_space_prefix"), true);
+  model.remove_extra_whitespaces = file.get_bool(key("remove_extra_whitespaces"), false);
+  return model;
+}
+
 // T5's vocabulary as SentencePiece's file would have it.
 SentencePieceModel read_unigram(const formats::GgufFile& file, const TokenTable& table,
                                 const std::vector<TokenKind>& kinds, int32_t unknown) {
@@ -161,7 +186,8 @@ std::string read_charsmap(const formats::GgufFile& file) {
   return bytes;
 }
 
-GgufTokenizer::GgufTokenizer(const formats::GgufFile& file) : name_(file.describe()) {
+GgufTokenizer::GgufTokenizer(const formats::GgufFile& file, bool as_llama_cpp)
+    : name_(file.describe()) {
   const std::string& model = file.get_string(key("model"));
   const bool spm = model == "llama", unigram = model == "t5";
   if (!spm && !unigram && model != "gpt2" && model != "gemma4") {
@@ -171,7 +197,17 @@ GgufTokenizer::GgufTokenizer(const formats::GgufFile& file) : name_(file.describ
   read_kinds(file, table.size());
   read_special_ids(file, table, spm ? SpecialIds{1, 2, 0, -1}
                                     : unigram ? SpecialIds{-1, 1, 2, 0} : SpecialIds{});
-  if (spm) {
+  sentencepiece_ = spm && !as_llama_cpp && file.get_bool(kGgufSentencePiece, false);
+  if (sentencepiece_) {
+    std::vector<int32_t> searched = read_ids(file, kGgufSearchedIds, table.size());
+    const SentencePieceModel pieces = read_merged_pieces(file, table, kinds_, searched);
+    model_ = make_sentencepiece_model(pieces, name_);
+    pre_tokenizer_ =
+        make_sentencepiece_cleaner(pieces, file.get_bool(kGgufPrefixEach, true), name_);
+    cleans_ = escape_spaces_ = true;
+    adds_bos = true;
+    partition_ids_ = std::move(searched);
+  } else if (spm) {
     std::vector<float> scores = read_scores(file, table.size());
     SpmOptions options;
     options.unknown = unk_id.value_or(-1);
@@ -203,6 +239,10 @@ GgufTokenizer::GgufTokenizer(const formats::GgufFile& file) : name_(file.describ
   }
   add_space_prefix_ = file.get_bool(key("add_space_prefix"), spm);
   adds_bos = file.get_bool(key("add_bos_token"), adds_bos) || model == "gemma4";
+  if (!as_llama_cpp && file.has_key(kGgufPrefixIds)) {
+    if (adds_bos) fail("{}: {} and add_bos_token are set both", name_, kGgufPrefixIds);
+    prefix_ids_ = read_ids(file, kGgufPrefixIds, vocab_size());
+  }
   adds_eos_ = file.get_bool(key("add_eos_token"), adds_eos_);
   if (adds_bos && !bos_id) fail("{}: add_bos_token is set but there is no BOS token", name_);
   if (adds_eos_ && !eos_id) fail("{}: add_eos_token is set but there is no EOS token", name_);
@@ -223,6 +263,18 @@ void GgufTokenizer::read_kinds(const formats::GgufFile& file, int64_t tokens) {
     kinds_[i] =
         types[i] >= 1 && types[i] <= 6 ? static_cast<TokenKind>(types[i]) : TokenKind::undefined;
   }
+}
+
+std::vector<int32_t> GgufTokenizer::read_ids(const formats::GgufFile& file, const char* name,
+                                             int64_t tokens) const {
+  std::vector<int32_t> ids;
+  if (!file.has_key(name)) return ids;
+  for (const int64_t id : file.get_ints(name)) {
+    if (id < 0 || id >= tokens)
+      fail("{}: {}: {} is not in the vocabulary of {}", name_, name, id, tokens);
+    ids.push_back(static_cast<int32_t>(id));
+  }
+  return ids;
 }
 
 void GgufTokenizer::read_special_ids(const formats::GgufFile& file, const TokenTable& table,
@@ -278,7 +330,7 @@ void GgufTokenizer::find_end_ids(const formats::GgufFile& file) {
 }
 
 void GgufTokenizer::find_partition_tokens(const formats::GgufFile& file) {
-  for (int32_t id = 0; id < vocab_size(); ++id) {
+  for (int32_t id = 0; id < vocab_size() && !sentencepiece_; ++id) {
     const TokenKind k = kind(id);
     if (k == TokenKind::control || k == TokenKind::user_defined || k == TokenKind::unknown) {
       partition_ids_.push_back(id);
@@ -350,6 +402,7 @@ std::vector<int32_t> GgufTokenizer::encode(std::string_view input,
   std::vector<int32_t> ids;
   std::vector<Piece> pieces;
   if (options.add_special && adds_bos) ids.push_back(*bos_id);
+  if (options.add_special) ids.insert(ids.end(), prefix_ids_.begin(), prefix_ids_.end());
   bool after_token = true;
   for (const Fragment& fragment : partition(text, options)) {
     if (fragment.id >= 0) {
@@ -364,7 +417,7 @@ std::vector<int32_t> GgufTokenizer::encode(std::string_view input,
     }
     after_token = false;
     pieces.clear();
-    pieces.push_back({std::move(part), false});
+    pieces.push_back({std::move(part), sentencepiece_ && fragment.begin == 0});
     if (pre_tokenizer_) pre_tokenizer_->apply(&pieces);
     for (Piece& piece : pieces) {
       if (byte_symbols_) {

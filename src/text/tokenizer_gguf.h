@@ -1,4 +1,5 @@
-// The tokenizer inside a GGUF file, with llama.cpp's semantics (src/llama-vocab.cpp).
+// The tokenizer inside a GGUF file, with llama.cpp's semantics (src/llama-vocab.cpp) but for what the file's
+// own keys say.
 #pragma once
 
 #include <memory>
@@ -22,12 +23,21 @@ enum class TokenKind : uint8_t {
   byte = 6
 };
 
+// Keys of files that Sumi wrote, for what the format has no place for. Others ignore them.
+// SentencePiece's BPE: text is cleaned and cut as sentencepiece does it, with these two.
+inline constexpr const char* kGgufSentencePiece = "sumi.tokenizer.sentencepiece";
+inline constexpr const char* kGgufPrefixEach = "sumi.tokenizer.prefix_each";      // plain_files.h
+inline constexpr const char* kGgufSearchedIds = "sumi.tokenizer.searched_token_ids";  // found in text whole
+// Tokens before a text, where they are not the one BOS token alone (ChatGLM's, GLM-4's).
+inline constexpr const char* kGgufPrefixIds = "sumi.tokenizer.prefix_token_ids";
+
 // The bytes of tokenizer.ggml.precompiled_charsmap (text/charsmap.h), empty if the file has none.
 std::string read_charsmap(const formats::GgufFile& file);
 
 class GgufTokenizer : public Tokenizer {
  public:
-  explicit GgufTokenizer(const formats::GgufFile& file);
+  // as_llama_cpp: without Sumi's own keys.
+  explicit GgufTokenizer(const formats::GgufFile& file, bool as_llama_cpp = false);
 
   std::vector<int32_t> encode(std::string_view text, const EncodeOptions& options) const override;
   std::string decode(std::span<const int32_t> ids, bool skip_special) const override;
@@ -54,6 +64,8 @@ class GgufTokenizer : public Tokenizer {
                         const SpecialIds& missing_ids);
   void find_end_ids(const formats::GgufFile& file);
   void find_partition_tokens(const formats::GgufFile& file);
+  std::vector<int32_t> read_ids(const formats::GgufFile& file, const char* name,
+                                int64_t tokens) const;
   std::vector<Fragment> partition(std::string_view text, const EncodeOptions& options) const;
   TokenKind kind(int32_t id) const { return kinds_[static_cast<size_t>(id)]; }
 
@@ -68,6 +80,8 @@ class GgufTokenizer : public Tokenizer {
   bool cleans_ = false;                          // the pre-tokenizer spells it so
   bool add_space_prefix_ = false;
   bool adds_eos_ = false;
+  bool sentencepiece_ = false;          // as sentencepiece does it, not as llama.cpp
+  std::vector<int32_t> prefix_ids_;     // put first in place of a BOS token
 };
 
 }  // namespace sumi::text

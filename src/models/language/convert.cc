@@ -101,7 +101,7 @@ ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
   write_gguf_metadata(written, architecture, folder, &writer);
   ConvertReport report;
   std::unique_ptr<text::Tokenizer> tokenizer;
-  if (formats::file_exists(folder + "/tokenizer.json")) tokenizer = text::open_tokenizer(folder);
+  if (text::has_tokenizer(folder)) tokenizer = text::open_tokenizer(folder);
   write_tokenizer(folder, tokenizer.get(), spec.vocab_size, &writer, &report);
   const WeightNames names(family.weights, spec, *source, false);
   const std::vector<TensorMove> moves =
@@ -110,6 +110,8 @@ ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
   if (!family.gguf_windows) report.ignored_window = smallest_window(spec);
   write_gguf(writer, out, &report, [&](const formats::GgufFile& file) {
     check_written(file, folder, spec, tokenizer.get(), report.nfc_lost);
+    if (tokenizer && !report.nfc_lost)
+      report.other_ids = text::llama_cpp_difference(*tokenizer, file);
   });
   return report;
 }
@@ -138,7 +140,7 @@ ConvertReport convert_to_safetensors(const std::string& folder, const std::strin
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string(), extension = entry.path().extension();
     const bool described = extension == ".json" || extension == ".jinja" || extension == ".txt" ||
-                           extension == ".model";
+                           extension == ".model" || extension == ".tiktoken";
     if (entry.is_regular_file() && described && name.find(".index.json") == std::string::npos)
       fs::copy_file(entry.path(), fs::path(unfinished.path()) / name);
   }

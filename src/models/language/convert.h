@@ -27,6 +27,10 @@ struct ConvertReport {
   bool nfc_lost = false;  // the vocabulary normalizes texts, which GGUF has no place for
   // A unigram vocabulary spells characters that it lacks as bytes: llama.cpp has <unk> for them.
   bool bytes_ignored = false;
+  // The folder's tokenizer puts other tokens before a text than one BOS token: llama.cpp puts none.
+  bool prefix_ignored = false;
+  bool no_tokenizer = false;  // the folder has none, nor has the GGUF file
+  std::string other_ids;      // a text that llama.cpp tokenizes otherwise than the folder; "": none known
 };
 
 // A Hugging Face folder -> a GGUF file as llama.cpp reads it. Tensors are read, arranged and written one by one, under a temporary
@@ -42,7 +46,8 @@ ConvertReport convert_to_safetensors(const std::string& folder, const std::strin
                                      const ConvertOptions& options);
 
 // A GGUF file -> another with its matrices in another type, of any architecture; everything else is
-// copied, and so are tables of positions and of biases (T5's). The same errors.
+// copied, and so are tables of positions and of biases (T5's). The same errors; and Error for weights
+// alone in another format.
 ConvertReport recode_gguf(const std::string& path, const std::string& out,
                           const ConvertOptions& options);
 

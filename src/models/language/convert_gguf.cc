@@ -5,6 +5,7 @@
 #include "formats/atomic_file.h"
 #include "formats/gguf_writer.h"
 #include "formats/safetensors.h"
+#include "formats/torch_file.h"
 #include "models/language/convert.h"
 #include "models/language/decoder.h"
 #include "models/language/gguf_metadata.h"
@@ -35,6 +36,15 @@ bool is_matrix(const formats::TensorInfo& info) {
          (is_float(info.dtype) || is_quantized(info.dtype));
 }
 
+// Weights without a configuration: a folder's, or RWKV's checkpoints.
+void check_is_gguf(const std::string& path) {
+  const std::string extension = fs::path(path).extension().string();
+  if (formats::TorchFile::recognizes(path) || extension == ".safetensors")
+    fail("{}: is a {} file alone; expected a Hugging Face folder, with the weights' config.json, or a GGUF file "
+         "(RWKV's .pth files are opened as they are, and have no other form)",
+         path, extension == ".safetensors" ? "safetensors" : "PyTorch");
+}
+
 // Of rows of any rank.
 Tensor recoded_rows(const Tensor& x, DType dtype, const std::string& name) {
   const Tensor rows = x.view({x.numel() / x.shape().back(), x.shape().back()});
@@ -46,6 +56,7 @@ Tensor recoded_rows(const Tensor& x, DType dtype, const std::string& name) {
 ConvertReport recode_gguf(const std::string& path, const std::string& out,
                           const ConvertOptions& options) {
   check_target(out, options.overwrite);
+  check_is_gguf(path);
   const formats::GgufFile file(path);
   formats::GgufWriter writer;
   for (const std::string& key : file.keys()) {
@@ -84,6 +95,7 @@ ConvertReport recode_gguf(const std::string& path, const std::string& out,
 ConvertReport gguf_to_folder(const std::string& path, const std::string& out,
                              const ConvertOptions& options) {
   check_folder_target(out, options);
+  check_is_gguf(path);
   const formats::GgufFile file(path);
   if (is_t5(file)) return t5_gguf_to_folder(file, out, options);
   const Family& family = family_for(file);

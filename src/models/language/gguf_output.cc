@@ -20,12 +20,14 @@ void write_tokenizer(const std::string& folder, const text::Tokenizer* tokenizer
                      int64_t vocab_size, formats::GgufWriter* writer, ConvertReport* report) {
   if (!tokenizer) {
     writer->set_string("tokenizer.ggml.model", "none");
+    report->no_tokenizer = true;
     return;
   }
   const text::GgufTokenizerLoss loss =
       text::write_gguf_tokenizer(folder, *tokenizer, vocab_size, writer);
   report->nfc_lost = loss.nfc;
   report->bytes_ignored = loss.bytes;
+  report->prefix_ignored = loss.prefix;
 }
 
 DType matrix_dtype(const Shape& shape, DType stored, const ConvertOptions& options,
