@@ -16,7 +16,9 @@ DecoderSpec from_config(const Config& config) {
   spec.num_heads =
       config.has("n_head") ? config.get_int("n_head") : config.get_int("num_attention_heads");
   spec.head_dim = default_head_dim(spec, config.file());
-  const bool grouped = config.get_bool("new_decoder_architecture", false);
+  // The 40B's first files (RefinedWeb) do not say it: several key/value heads do.
+  const bool grouped =
+      config.get_bool("new_decoder_architecture", config.get_int("n_head_kv", 1) > 1);
   const bool multi_query = config.get_bool("multi_query", true);
   spec.num_kv_heads = spec.num_heads;
   if (grouped)
