@@ -157,6 +157,24 @@ def yi_file(config, tensors):
     return config, renamed(tensors, {"input_layernorm": "ln1", "post_attention_layernorm": "ln2"})
 
 
+def santacoder_file(config, tensors):
+    """SantaCoder's first files: GPT-2's [in, out] weights, the query apart from the one key/value head."""
+    hidden = config["n_embd"]
+    for layer in range(config["n_layer"]):
+        at = f"transformer.h.{layer}."
+        for kind in ("weight", "bias"):
+            fused = tensors.pop(f"{at}attn.c_attn.{kind}")
+            tensors[f"{at}attn.q_attn.{kind}"], tensors[f"{at}attn.kv_attn.{kind}"] = fused[:hidden], fused[hidden:]
+        for part in ("attn.q_attn", "attn.kv_attn", "attn.c_proj", "mlp.c_fc", "mlp.c_proj"):
+            tensors[f"{at}{part}.weight"] = tensors[f"{at}{part}.weight"].T
+    config = {**config, "architectures": ["GPT2LMHeadCustomModel"], "model_type": "gpt2", "attention_head_type": "multiquery",
+              "activation_function": "gelu_fast", "scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False,
+              "reorder_and_upcast_attn": False, "n_inner": 4 * hidden}
+    for key in ("multi_query", "attention_softmax_in_fp32", "scale_attention_softmax_in_fp32"):
+        del config[key]
+    return config, {name: tensor.contiguous() for name, tensor in tensors.items()}
+
+
 def qwen_file(config, tensors):
     """The reference is Qwen2, whose biases are in the same places."""
     for layer in range(config["num_hidden_layers"]):
@@ -212,6 +230,7 @@ CASES = {
     "gpt_bigcode": (bigcode(), dict(dtype="f32", gradients=True)),
     "gpt_bigcode_heads": (bigcode(multi_query=False, tie_word_embeddings=False, n_inner=56,
                                   attention_softmax_in_fp32=False, scale_attention_softmax_in_fp32=False), {}),
+    "santacoder": (bigcode(), dict(file=santacoder_file)),
     "starcoder2": (starcoder2(), {}),
     "starcoder2_plain": (starcoder2(use_bias=False, sliding_window=None, tie_word_embeddings=False,
                                     num_key_value_heads=1), {}),

@@ -332,11 +332,14 @@ Tensor Decoder::attention(size_t index, const Tensor& x, const Step& step) const
   const Layer& layer = layers_[index];
   const int64_t batch = x.size(0), length = x.size(1);
   const int64_t heads = spec_.num_heads, kv_heads = spec_.num_kv_heads, dim = spec_.head_dim;
-  // [B, T, H D], [B, T, Hkv D] twice, or all three side by side
+  // [B, T, H D], [B, T, Hkv D] twice, or the last two or all three side by side
   const std::vector<Tensor> outputs = layer.query_key_value.outputs(x);
   const auto part = [&](size_t index, int64_t first, int64_t count, const nn::Norm* norm) {
-    Tensor y = outputs.size() == 3 ? outputs[index]
-                                   : ops::slice_last(outputs[0], first * dim, count * dim);
+    const size_t in = std::min(index, outputs.size() - 1);
+    const int64_t before = outputs.size() == 2 && in == 1 ? heads : 0;  // in the part before
+    Tensor y = outputs.size() == 3
+                   ? outputs[index]
+                   : ops::slice_last(outputs[in], (first - before) * dim, count * dim);
     if (spec_.clip_qkv != 0) y = ops::clamp(y, spec_.clip_qkv);
     if (norm && spec_.query_key_norm == QueryKeyNorm::all) y = (*norm)(y);
     y = ops::reshape(y, {batch, length, count, dim});

@@ -117,6 +117,9 @@ Decoder::Layer Decoder::load_layer(const WeightNames& names, nn::WeightLoader& l
   if (names.has(Slot::query_key_value))
     layer.query_key_value =
         loader.linear({names.get(Slot::query_key_value, i)}, {q + 2 * kv}, hidden, spec_.qkv_bias);
+  else if (names.has(Slot::key_value))
+    layer.query_key_value = loader.linear({names.get(Slot::query, i), names.get(Slot::key_value, i)},
+                                          {q, 2 * kv}, hidden, spec_.qkv_bias);
   else
     layer.query_key_value = loader.linear(
         {names.get(Slot::query, i), names.get(Slot::key, i), names.get(Slot::value, i)},

@@ -199,9 +199,11 @@ std::vector<TensorMove> tensor_moves(const WeightNames& names, const DecoderSpec
       }
     } else if (entry->slot == Slot::query && target.find(Slot::query_key_value)) {
       std::vector<Piece> pieces;
-      for (const Slot slot : kQueryKeyValue) pieces.push_back({entry_of(slot), 0, 0});
+      for (const Slot slot : {Slot::query, Slot::key, Slot::value, Slot::key_value})
+        if (const WeightEntry* part = entry_of(slot)) pieces.push_back({part, 0, 0});
       add(target.find(Slot::query_key_value), pieces);
-    } else if (!((entry->slot == Slot::key || entry->slot == Slot::value) &&
+    } else if (!((entry->slot == Slot::key || entry->slot == Slot::value ||
+                  entry->slot == Slot::key_value) &&
                  target.find(Slot::query_key_value))) {
       fail("{}: the other format has no name for the tensors {}", source.describe(),
            from_gguf ? entry->gguf : entry->hugging_face);

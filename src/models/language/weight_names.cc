@@ -43,6 +43,7 @@ Needed needed(const DecoderSpec& spec, Slot slot) {
     case Slot::query:
     case Slot::key:
     case Slot::value:
+    case Slot::key_value:
     case Slot::query_key_value:
       return {true, spec.qkv_bias};
     case Slot::query_norm:

@@ -23,6 +23,7 @@ enum class Slot {
   query,
   key,
   value,
+  key_value,  // key over value, where files keep the query apart from both
   query_key_value,
   query_norm,
   key_norm,

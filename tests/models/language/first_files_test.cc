@@ -70,5 +70,17 @@ TEST(FirstFiles, Falcon7bHasOneKeyAndValueHead) {
   expect_logits(Renamed("falcon_7b", config).open(), "falcon_7b");
 }
 
+TEST(FirstFiles, SantaCoderIsKnownByItsKeyAndRefusesOtherHeads) {
+  Json config = formats::read_json_file(case_folder("santacoder") + "/config.json");
+  config.erase("architectures");  // its model_type is GPT-2's
+  const LanguageModelFiles files = Renamed("santacoder", config).open();
+  EXPECT_EQ(files.architecture, "santacoder");
+  expect_logits(files, "santacoder");
+  config["architectures"] = {"GPT2LMHeadCustomModel"};
+  config["attention_head_type"] = "multihead";
+  formats::expect_mentions(formats::error_of([&] { Renamed("santacoder", config).open(); }),
+                           "attention_head_type is \"multihead\", expected \"multiquery\"");
+}
+
 }  // namespace
 }  // namespace sumi::models

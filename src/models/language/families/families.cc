@@ -30,7 +30,8 @@ const std::vector<Family>& families() {
   static const std::vector<Family> all = {
       llama_family(),      mistral_family(), qwen2_family(),    qwen3_family(),
       smollm3_family(),    gemma_family(),   gemma2_family(),   gemma3_family(),
-      phi_family(),        phi3_family(),    gpt2_family(),     gpt_neox_family(),
+      phi_family(),        phi3_family(),    santacoder_family(), gpt2_family(),
+      gpt_neox_family(),
       gpt_j_family(),      codegen_family(), falcon_family(),   mpt_family(),
       bloom_family(),      bert_family(),    roberta_family(),  gpt_bigcode_family(),
       starcoder2_family(), opt_family(),     chatglm_family(),  chatglm2_family(),

@@ -17,6 +17,7 @@ Family phi_family();
 Family phi3_family();
 Family gpt2_family();
 Family gpt_bigcode_family();
+Family santacoder_family();
 Family starcoder2_family();
 Family opt_family();
 Family chatglm_family();
