@@ -54,6 +54,7 @@ int run_convert(const Flags& flags) {
                           flags.dtype));
   if (report.nfc_lost)
     write_out("GGUF has no normalizer: texts that are not NFC get other ids than in the folder\n");
+  if (report.text_part) write_out("of a model with pictures, the text model alone\n");
   if (report.no_tokenizer)
     fmt::print(stderr, "{}: has no tokenizer (tokenizer.json, or a vocabulary's own files), so that {} has none\n",
                path, flags.out);

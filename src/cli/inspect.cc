@@ -12,6 +12,7 @@
 #include "formats/torch_file.h"
 #include "formats/weights_folder.h"
 #include "models/language/outline.h"
+#include "models/language/text_part.h"
 
 namespace sumi::cli {
 
@@ -26,10 +27,12 @@ struct Flags {
 struct Summary {
   std::string path, format, architecture, chat_template;
   std::string unsupported;  // why Sumi cannot run it; empty if it can
-  std::unique_ptr<formats::TensorSource> source;
+  std::unique_ptr<formats::TensorSource> source, text;  // text: a view of its text model, or null
   models::Outline outline;  // valid if `unsupported` is empty
   int64_t context = 0;      // for which memory is counted, in tokens
 
+  // What a model in memory comes from: of one with pictures, the text model's.
+  const formats::TensorSource& loaded() const { return text ? *text : *source; }
   int64_t state_bytes() const {
     return outline.state_bytes + outline.state_bytes_per_token * context;
   }
@@ -66,6 +69,8 @@ Summary summarize(const std::string& path) {
     summary.source = formats::open_weights_folder(path);
     try {
       summary.outline = models::outline(config, *summary.source);
+      if (summary.outline.unused_tensors > 0)
+        summary.text = std::make_unique<models::TextPartTensors>(*summary.source);
     } catch (const Error& error) {
       summary.unsupported = error.what();
     }
@@ -118,10 +123,14 @@ nlohmann::ordered_json summary_json(const Summary& summary,
     object["context_length"] = outline.context;
     object["cache_bytes_per_token"] = outline.state_bytes_per_token;
     object["state_bytes"] = summary.state_bytes();
-    object["memory_bytes"] = all.bytes + summary.state_bytes();
+    object["memory_bytes"] = count_dtypes(summary.loaded()).all.bytes + summary.state_bytes();
+    if (outline.unused_tensors > 0) {
+      object["unused_tensors"] = outline.unused_tensors;
+      object["unused_parameters"] = outline.unused_parameters;
+    }
     for (const tensor::DType dtype : kMemoryTypes)
       object["weight_bytes_as"][tensor::dtype_name(dtype)] =
-          weight_bytes_as(*summary.source, dtype);
+          weight_bytes_as(summary.loaded(), dtype);
     object["vocab_size"] = outline.vocab_size;
     for (const auto& [name, size] : outline.sizes) object[name] = size;
   }
@@ -151,18 +160,24 @@ void print_summary(const Summary& summary, const Counts& counts, bool with_tenso
   if (summary.unsupported.empty()) {
     const models::Outline& outline = summary.outline;
     const auto size = [](int64_t bytes) { return with_unit(static_cast<double>(bytes), "B"); };
+    if (outline.unused_tensors > 0)
+      line("not used",
+           fmt::format("{} tensors, {} parameters, which are for pictures: the text model is run alone",
+                       outline.unused_tensors,
+                       with_unit(static_cast<double>(outline.unused_parameters), "")));
+    const int64_t bytes = count_dtypes(summary.loaded()).all.bytes;
     std::string types;
     for (const tensor::DType dtype : kMemoryTypes)
-      types += fmt::format(", {} as {}", size(weight_bytes_as(*summary.source, dtype)),
+      types += fmt::format(", {} as {}", size(weight_bytes_as(summary.loaded(), dtype)),
                            tensor::dtype_name(dtype));
-    line("memory", fmt::format("{} for the weights as stored{}", size(all.bytes), types));
+    line("memory", fmt::format("{} for the weights as stored{}", size(bytes), types));
     if (outline.state_bytes > 0)
       line("", fmt::format("{} for the state, whatever the length", size(outline.state_bytes)));
     else
       line("", fmt::format("{} for each token kept, {} for {} tokens; {} with the weights as "
                            "stored",
                            size(outline.state_bytes_per_token), size(summary.state_bytes()),
-                           summary.context, size(all.bytes + summary.state_bytes())));
+                           summary.context, size(bytes + summary.state_bytes())));
     if (outline.state_bytes == 0)
       line("context", fmt::format("{} tokens", outline.context));
     else if (outline.context > 0)

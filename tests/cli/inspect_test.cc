@@ -6,6 +6,24 @@
 namespace sumi::cli {
 namespace {
 
+// Of a model with pictures the text model is run; what is for pictures is said to be left unused.
+TEST(CliInspect, SaysWhatIsForPictures) {
+  const std::string model = std::string(SUMI_TEST_DATA) + "/language/gemma3_pictures";
+  const nlohmann::json json = run("inspect " + model + " --json").json();
+  EXPECT_EQ(json["architecture"], "Gemma3ForConditionalGeneration");
+  EXPECT_EQ(json["supported"], true);
+  EXPECT_EQ(json["num_layers"], 4);
+  EXPECT_GT(json["unused_tensors"].get<int64_t>(), 10);
+  EXPECT_EQ(json["weight_bytes_as"]["f32"],
+            (json["parameters"].get<int64_t>() - json["unused_parameters"].get<int64_t>()) * 4);
+  const Outcome lines = run("inspect " + model);
+  EXPECT_NE(lines.out.find("not used      " + std::to_string(json["unused_tensors"].get<int64_t>()) + " tensors, "),
+            std::string::npos)
+      << lines.out;
+  const std::string text = std::string(SUMI_TEST_DATA) + "/language/gemma3";
+  EXPECT_FALSE(run("inspect " + text + " --json").json().contains("unused_tensors"));
+}
+
 TEST(CliInspect, MemoryByTypeAndContext) {
   const ModelFolder model;
   const nlohmann::json whole = run("inspect " + model.path() + " --json").json();

@@ -76,6 +76,19 @@ def gemma3(**changes):
         rope_scaling={"rope_type": "linear", "factor": 8.0}), **changes})
 
 
+def with_pictures(architecture, model_type, text, vision, **changes):
+    """A text model within one that takes pictures, too."""
+    text = {key: value for key, value in text.items() if key != "architectures"}
+    return dict(architectures=[architecture], model_type=model_type, text_config=text, vision_config=vision,
+                tie_word_embeddings=text["tie_word_embeddings"], **changes)
+
+
+SIGLIP = dict(model_type="siglip_vision_model", hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
+              image_size=28, patch_size=14)
+PIXTRAL = dict(model_type="pixtral", hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, head_dim=8,
+               image_size=28, patch_size=14, rope_theta=10000.0)
+
+
 def phi3(**changes):
     return modern("Phi3ForCausalLM", "phi3", **changes)
 
@@ -270,6 +283,11 @@ CASES = {
     "gemma2_head_scale": (gemma2(query_pre_attn_scalar=12), {}),
     "gemma3_head_scale": (gemma3(query_pre_attn_scalar=12, num_hidden_layers=7, sliding_window_pattern=6, hidden_size=16,
                                  intermediate_size=24), {}),
+    "gemma3_pictures": (with_pictures("Gemma3ForConditionalGeneration", "gemma3", gemma3(), SIGLIP, mm_tokens_per_image=4,
+                                      boi_token_index=127, eoi_token_index=128, image_token_index=129), {}),
+    "mistral3_pictures": (with_pictures(
+        "Mistral3ForConditionalGeneration", "mistral3",
+        modern("MistralForCausalLM", "mistral", head_dim=12, sliding_window=None), PIXTRAL, image_token_index=129), {}),
     "gemma3_new_keys": (gemma3(sliding_window_pattern=None, num_hidden_layers=2), dict(save_config=True)),
 }
 

@@ -85,7 +85,8 @@ CASES.update(families.CASES)
 
 def randomize(model, dtype):
     # A tied head sees the token's own embedding in the residual stream: small embeddings keep the layers' share visible.
-    embedding, gain = (0.3, 2.5) if model.config.tie_word_embeddings else (1.0, 1.5)
+    config = model.config.get_text_config()  # of a model with pictures: its text model's
+    embedding, gain = (0.3, 2.5) if config.tie_word_embeddings else (1.0, 1.5)
     with torch.no_grad():
         for name, p in model.named_parameters():
             if "norm" in name or ".ln_" in name or "_ln." in name:
@@ -97,14 +98,14 @@ def randomize(model, dtype):
             elif "embed" in name or "wte" in name:
                 value = torch.randn_like(p) * embedding
             else:
-                fan_in = p.shape[0] if model.config.model_type == "gpt2" else p.shape[1]
+                fan_in = p.shape[0] if config.model_type == "gpt2" else p.shape[1]
                 value = torch.randn_like(p) * (gain / fan_in**0.5)
             p.copy_(value.to(dtype))
 
 
 def expect(model, prompt_length, gradients):
     """What expected.safetensors holds."""
-    vocab = model.config.vocab_size
+    vocab = model.config.get_text_config().vocab_size
     prompt = torch.randint(3, vocab, (1, prompt_length))
     out = {"prompt_ids": prompt[0].int()}
     with torch.no_grad():
@@ -148,7 +149,8 @@ def write_case(name):
     (folder / "config.json").write_text(json.dumps(config, indent=1) + "\n")
     torch.manual_seed(zlib.crc32(name.encode()))
     read = transformers.AutoConfig.from_pretrained(folder)
-    model = transformers.AutoModelForCausalLM.from_config(read, attn_implementation=options.get("attention", "eager")).float().eval()
+    auto = transformers.AutoModelForImageTextToText if "text_config" in config else transformers.AutoModelForCausalLM
+    model = auto.from_config(read, attn_implementation=options.get("attention", "eager")).float().eval()
     if "patch" in options:
         getattr(families, options["patch"])(model)
     randomize(model, dtype)

@@ -13,6 +13,7 @@
 #include "models/language/t5/t5_convert.h"
 #include "models/language/t5/t5_spec.h"
 #include "models/language/tensor_moves.h"
+#include "models/language/text_part.h"
 #include "nn/float_rows.h"
 #include "text/tokenizer_export.h"
 
@@ -83,14 +84,14 @@ void check_written(const formats::GgufFile& file, const std::string& folder,
 ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
                               const ConvertOptions& options) {
   check_target(out, options.overwrite);
-  const Config config = Config::read(folder + "/config.json");
-  check_runnable(config);
+  const Config whole = Config::read(folder + "/config.json");
+  const Config config = text_part(whole);
   if (is_t5(config)) return convert_t5_to_gguf(config, folder, out, options);
   const Family& family = family_for(config);
   const std::string architecture = gguf_architecture(family, folder);
   const DecoderSpec spec = family.from_config(config);
   check_spec(spec, config.file());
-  const auto source = formats::open_weights_folder(folder);
+  const auto source = open_text_weights(whole, folder);
   Decoder::check_names(spec, family.weights, *source, false);
 
   formats::GgufWriter writer;
@@ -100,6 +101,7 @@ ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
   written.max_positions /= family.gguf_stretch;
   write_gguf_metadata(written, architecture, folder, &writer);
   ConvertReport report;
+  report.text_part = has_text_part(whole);
   std::unique_ptr<text::Tokenizer> tokenizer;
   if (text::has_tokenizer(folder)) tokenizer = text::open_tokenizer(folder);
   write_tokenizer(folder, tokenizer.get(), spec.vocab_size, &writer, &report);

@@ -29,6 +29,7 @@ struct ConvertReport {
   bool bytes_ignored = false;
   // The folder's tokenizer puts other tokens before a text than one BOS token: llama.cpp puts none.
   bool prefix_ignored = false;
+  bool text_part = false;     // of a model with pictures: their weights are left out
   bool no_tokenizer = false;  // the folder has none, nor has the GGUF file
   std::string other_ids;      // a text that llama.cpp tokenizes otherwise than the folder; "": none known
 };

@@ -6,7 +6,9 @@
 #include "formats/atomic_file.h"
 #include "formats/json.h"
 #include "formats/safetensors.h"
+#include "models/language/family.h"
 #include "models/language/open.h"
+#include "models/language/text_part.h"
 #include "nn/lora_file.h"
 
 namespace sumi::models {
@@ -57,6 +59,12 @@ void write_model_folder(const LanguageModel& model, const std::string& source,
   if (!tokenizer.empty()) copy_tokenizer_files(tokenizer, folder);
   nlohmann::ordered_json config =
       nlohmann::ordered_json::parse(formats::read_text_file(source + "/config.json"));
+  if (const Config whole = Config::read(source + "/config.json"); has_text_part(whole)) {
+    const Config text = text_part(whole);  // whose weights alone are written
+    config = nlohmann::ordered_json::parse(text.json().dump());
+    config["architectures"] = {family_for(text).architectures[0]};
+    config["vocab_size"] = model.vocab_size();
+  }
   config[config.contains("dtype") ? "dtype" : "torch_dtype"] = torch_name(dtype);
   const char* rows = config.contains("padded_vocab_size") ? "padded_vocab_size" : "vocab_size";
   if (config.contains(rows)) config[rows] = model.vocab_size();

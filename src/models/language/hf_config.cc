@@ -147,6 +147,12 @@ HuggingFaceConfig hugging_face_config(const DecoderSpec& spec, const std::string
     try {
       const Config config(nlohmann::json::parse(result.json.dump()), "config.json");
       result.spec = family.from_config(config);
+      // Most families stretch the number by the scaling's factor, some give what it reaches.
+      if (result.spec.max_positions != spec.max_positions) {
+        result.json["max_position_embeddings"] = spec.max_positions;
+        result.spec =
+            family.from_config(Config(nlohmann::json::parse(result.json.dump()), "config.json"));
+      }
       DecoderSpec expected = spec;
       expected.norm_offset = result.spec.norm_offset;  // GGUF's norms have it added
       difference = spec_difference(expected, result.spec);

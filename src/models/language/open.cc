@@ -12,6 +12,7 @@
 #include "models/language/rwkv/rwkv_tokenizer.h"
 #include "models/language/t5/t5.h"
 #include "models/language/t5/t5_gguf.h"
+#include "models/language/text_part.h"
 
 namespace sumi::models {
 
@@ -60,8 +61,8 @@ GenerationDefaults read_defaults(const std::string& folder) {
 
 LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& options) {
   LanguageModelFiles files;
-  const Config config = Config::read(folder + "/config.json");
-  check_runnable(config);
+  const Config whole = Config::read(folder + "/config.json");
+  const Config config = text_part(whole);
   if (is_t5(config)) {
     files.architecture = "t5";
     const T5Spec spec = t5_spec(config);
@@ -77,7 +78,7 @@ LanguageModelFiles open_folder(const std::string& folder, const OpenOptions& opt
     const DecoderSpec spec = family.from_config(config);
     check_spec(spec, config.file());
     files.model = std::make_unique<Decoder>(
-        spec, family.weights, *formats::open_weights_folder(folder), false, load_options(options));
+        spec, family.weights, *open_text_weights(whole, folder), false, load_options(options));
   }
   if (text::has_tokenizer(folder)) files.tokenizer = text::open_tokenizer(folder);
   files.defaults = read_defaults(folder);

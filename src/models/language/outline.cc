@@ -5,6 +5,7 @@
 #include "models/language/rwkv/rwkv.h"
 #include "models/language/t5/t5.h"
 #include "models/language/t5/t5_gguf.h"
+#include "models/language/text_part.h"
 
 namespace sumi::models {
 
@@ -76,12 +77,20 @@ Outline rwkv_outline(const RwkvSpec& spec, const formats::TensorSource& source) 
 
 }  // namespace
 
-Outline outline(const Config& config, const formats::TensorSource& source) {
-  check_runnable(config);
+Outline outline(const Config& whole, const formats::TensorSource& source) {
+  const Config config = text_part(whole);
   if (is_t5(config)) return t5_outline(t5_spec(config), source, false);
   if (is_rwkv(config)) return rwkv_outline(rwkv_spec(config), source);
   const Family& family = family_for(config);
-  return decoder_outline(family.from_config(config), family, source, false);
+  const DecoderSpec spec = family.from_config(config);
+  if (!has_text_part(whole)) return decoder_outline(spec, family, source, false);
+  const TextPartTensors tensors(source);
+  Outline outline = decoder_outline(spec, family, tensors, false);
+  for (const formats::TensorInfo& info : tensors.unused()) {
+    ++outline.unused_tensors;
+    outline.unused_parameters += tensor::element_count(info.shape);
+  }
+  return outline;
 }
 
 Outline outline(const formats::GgufFile& file) {

@@ -17,6 +17,8 @@ struct Outline {
   int64_t state_bytes = 0;            // what a recurrent model keeps, whatever the length
   std::string layers;                 // for people: "30: hidden 576, ..."
   std::vector<std::pair<std::string, int64_t>> sizes;  // for programs, under config.json's names
+  // Of a model with pictures, of which the text model alone is run.
+  int64_t unused_tensors = 0, unused_parameters = 0;
 };
 
 // Throws Error naming the architecture, field or tensors if the model cannot be run. Element types

@@ -133,7 +133,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "gptj", "codegen", "phi", "phi_grouped", "phi3", "phi3_longrope", "phi3_short",
                     "falcon_7b", "falcon_40b", "falcon_11b", "falcon_rw", "mpt", "mpt_clipped",
                     "mpt_normed", "bloom", "qwen3", "qwen3_window", "smollm3", "gemma", "gemma2",
-                    "gemma3", "gemma3_new_keys", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth",
+                    "gemma3", "gemma3_new_keys", "gemma3_pictures", "mistral3_pictures", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth",
                     "gpt_bigcode", "gpt_bigcode_heads", "santacoder", "starcoder2", "starcoder2_plain", "opt",
                     "opt_350m", "opt_untied", "galactica", "glm", "glm4", "glm4_tied", "chatglm",
                     "chatglm2", "chatglm2_heads", "olmo", "olmo2", "baichuan_7b", "baichuan_13b",

@@ -1,8 +1,12 @@
-// Folders as a family's first files had them: older keys and names, the same arithmetic.
+// Folders as a family's first files had them, or as models with pictures have their text model: other keys and names,
+// the same arithmetic.
 #include <functional>
 
 #include "formats/json.h"
 #include "formats/temporary.h"
+#include "models/language/export.h"
+#include "models/language/family.h"
+#include "models/language/text_part.h"
 #include "reference.h"
 
 namespace sumi::models {
@@ -80,6 +84,124 @@ TEST(FirstFiles, SantaCoderIsKnownByItsKeyAndRefusesOtherHeads) {
   config["attention_head_type"] = "multihead";
   formats::expect_mentions(formats::error_of([&] { Renamed("santacoder", config).open(); }),
                            "attention_head_type is \"multihead\", expected \"multiquery\"");
+}
+
+// A folder's weights under other names.
+void write_renamed(const std::string& name, const std::string& folder,
+                   const std::function<std::string(const std::string&)>& renamed) {
+  const formats::SafetensorsFile file(case_folder(name) + "/model.safetensors");
+  std::vector<std::pair<std::string, Tensor>> tensors;
+  for (const formats::TensorInfo& info : file.tensors())
+    if (const std::string to = renamed(info.name); !to.empty())
+      tensors.emplace_back(to, file.get(info.name));
+  formats::write_safetensors(folder + "/model.safetensors", tensors, {{"format", "pt"}});
+  std::filesystem::copy_file(case_folder(name) + "/config.json", folder + "/config.json",
+                             std::filesystem::copy_options::overwrite_existing);
+}
+
+// The first published files of Gemma 3's 4B and larger ones.
+std::string first_name(const std::string& name) {
+  const std::string text = "model.language_model.";
+  if (name.rfind(text, 0) == 0) return "language_model.model." + name.substr(text.size());
+  if (name.rfind("model.", 0) == 0) return name.substr(6);
+  return "language_model." + name;  // lm_head
+}
+
+TEST(TextPart, OpensUnderTheFirstNames) {
+  for (const char* name : {"gemma3_pictures", "mistral3_pictures"}) {
+    const formats::TemporaryFolder folder;
+    write_renamed(name, folder.path(), first_name);
+    OpenOptions options;
+    options.compute = ComputeType::f32;
+    expect_logits(open_language_model(folder.path(), options), name);
+  }
+}
+
+TEST(TextPart, RefusesWeightsOfNeitherPart) {
+  const formats::TemporaryFolder folder;
+  const auto opened = [&](const std::function<std::string(const std::string&)>& renamed) {
+    write_renamed("mistral3_pictures", folder.path(), renamed);
+    return formats::error_of([&] { open_language_model(folder.path()); });
+  };
+  formats::expect_mentions(opened([](const std::string& name) {
+                             return name == "model.vision_tower.ln_pre.weight" ? "model.audio.weight" : name;
+                           }),
+                           "tensor model.audio.weight is neither of the text model");
+  formats::expect_mentions(
+      opened([](const std::string& name) {
+        return name == "model.vision_tower.ln_pre.weight" ? "language_model.model.norm.weight" : name;
+      }),
+      "tensors model.language_model.norm.weight and language_model.model.norm.weight have one place");
+  formats::expect_mentions(opened([](const std::string& name) {
+                             return name == "model.language_model.norm.weight" ? "" : name;
+                           }),
+                           "are missing: model.norm.weight");
+}
+
+// google/gemma-3-4b-it leaves out what transformers' configuration class has by itself.
+TEST(TextPart, OfThePublished4bHasItsSizes) {
+  const Config whole(
+      {{"architectures", {"Gemma3ForConditionalGeneration"}},
+       {"boi_token_index", 255999},
+       {"eos_token_id", {1, 106}},
+       {"image_token_index", 262144},
+       {"mm_tokens_per_image", 256},
+       {"model_type", "gemma3"},
+       {"text_config",
+        {{"hidden_size", 2560},
+         {"intermediate_size", 10240},
+         {"model_type", "gemma3_text"},
+         {"num_hidden_layers", 34},
+         {"rope_scaling", {{"factor", 8.0}, {"rope_type", "linear"}}},
+         {"sliding_window", 1024}}},
+       {"vision_config", {{"hidden_size", 1152}, {"model_type", "siglip_vision_model"}}}},
+      "config.json");
+  ASSERT_TRUE(has_text_part(whole));
+  const Config config = text_part(whole);
+  const Family& family = family_for(config);
+  EXPECT_STREQ(family.name, "gemma3");
+  const DecoderSpec spec = family.from_config(config);
+  EXPECT_NO_THROW(check_spec(spec, config.file()));
+  EXPECT_EQ(spec.vocab_size, 262208);
+  EXPECT_EQ(spec.num_heads, 8);
+  EXPECT_EQ(spec.num_kv_heads, 4);
+  EXPECT_EQ(spec.head_dim, 256);
+  EXPECT_EQ(spec.max_positions, 131072);
+  EXPECT_EQ(spec.rope.theta, 1000000);
+  EXPECT_EQ(spec.rope.factor, 8);
+  EXPECT_EQ(spec.local_rope.theta, 10000);
+  EXPECT_EQ(spec.windows[4], 1024);
+  EXPECT_EQ(spec.windows[5], 0);
+  EXPECT_TRUE(spec.tied_head);
+  EXPECT_FLOAT_EQ(spec.attention_scale, 1.0f / 16);
+}
+
+TEST(TextPart, IsNamedWhereItIsMissingOrQuantized) {
+  const auto message = [](const Json& json) {
+    return formats::error_of([&] { text_part(Config(json, "config.json")); });
+  };
+  const Json names = {"Gemma3ForConditionalGeneration"};
+  formats::expect_mentions(message({{"architectures", names}}), "config.json: text_config");
+  formats::expect_mentions(
+      message({{"architectures", names}, {"text_config", {{"quantization_config", {{"bits", 4}}}}}}),
+      "config.json: text_config: quantization_config");
+}
+
+// A trained or merged model is its text model, in a folder that transformers opens as one.
+TEST(TextPart, IsWrittenAsAFolderOfItsOwn) {
+  for (const char* name : {"gemma3_pictures", "mistral3_pictures"}) {
+    const formats::TemporaryFolder folder;
+    const LanguageModelFiles files = open_case(name, ComputeType::f32, true);
+    write_model_folder(*files.model, case_folder(name), folder.path(), DType::f32, "");
+    const Json config = formats::read_json_file(folder.file("config.json"));
+    EXPECT_FALSE(config.contains("text_config"));
+    EXPECT_EQ(config["architectures"][0], std::string(name) == "gemma3_pictures"
+                                              ? "Gemma3ForCausalLM"
+                                              : "MistralForCausalLM");
+    OpenOptions options;
+    options.compute = ComputeType::f32;
+    expect_logits(open_language_model(folder.path(), options), name);
+  }
 }
 
 }  // namespace

@@ -40,6 +40,12 @@ Family bloom_family();
 Family bert_family();
 Family roberta_family();
 
+// Models around a text model of ours (text_part.h): their names in config.json, as Family has them.
+struct TextWrappers {
+  std::vector<const char*> architectures, model_types;
+};
+const TextWrappers& text_wrappers();
+
 // What all versions of Gemma share.
 DecoderSpec gemma_spec(const Config& config);
 DecoderSpec gemma_spec(const formats::GgufFile& file);
