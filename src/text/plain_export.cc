@@ -75,6 +75,8 @@ void write_gguf_sentencepiece(const TokenizerFolder& folder, const std::string& 
     const bool special = optional_bool(token, "special", false, path);
     const bool unknown = static_cast<size_t>(*id) < count &&
                          types[static_cast<size_t>(*id)] == static_cast<int32_t>(Type::unknown);
+    // Where the token replaces a piece, text finds that no longer.
+    if (static_cast<size_t>(*id) < count) scores[static_cast<size_t>(*id)] = lowest - 1;
     put(*id, text, unknown ? Type::unknown : special ? Type::control : Type::user_defined);
     if (optional_bool(token, "found_in_text", true, path)) searched.push_back(*id);
   }

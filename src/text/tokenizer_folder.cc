@@ -55,8 +55,10 @@ bool add_end_ids(Tokenizer* tokenizer, const Json& config, const std::string& wh
   return true;
 }
 
-// transformers adds tokens of tokenizer_config.json that tokenizer.json lacks.
-void merge_added_tokens(Json* tokenizer, const Json& config, const std::string& where) {
+// transformers adds tokens of tokenizer_config.json that tokenizer.json lacks. Where the vocabulary's own files are
+// read (`replace`) they may take the place of its tokens: InternLM2's chat tokens that of [UNUSED_TOKEN_145] and others.
+void merge_added_tokens(Json* tokenizer, const Json& config, const std::string& where,
+                        bool replace) {
   const Json* more = find_field(config, "added_tokens_decoder");
   if (!more) return;
   if (!more->is_object()) fail("{}: added_tokens_decoder: expected an object", where);
@@ -74,6 +76,7 @@ void merge_added_tokens(Json* tokenizer, const Json& config, const std::string& 
         std::all_of(id.begin(), id.end(), [](char c) { return c >= '0' && c <= '9'; });
     if (!number) fail("{}: added_tokens_decoder: expected an id, found {}", where, id);
     added["id"] = std::stoll(id);
+    if (replace) added["replaces"] = true;
     list.push_back(std::move(added));
   }
 }
@@ -187,7 +190,7 @@ TokenizerFolder read_tokenizer_folder(const std::string& folder) {
   } else {
     read.files = read_plain_files(folder, read.class_name, read.config, read.tokens);
   }
-  merge_added_tokens(&read.files.description, read.config, read.config_name);
+  merge_added_tokens(&read.files.description, read.config, read.config_name, !read.has_json);
   if (!read.has_json)
     add_named_tokens(&read.files.description, base, read.tokens, read.config, map);
   return read;

@@ -183,7 +183,9 @@ void JsonTokenizer::read_added_tokens(const Json& config) {
     token.id = model_->table().find(token.content);
     if (token.id < 0 && id == kOfTheModel) continue;
     if (token.id < 0) {
-      if (model_->table().has(id) || !added_.insert(token.content, id)) {
+      // Only descriptions that Sumi makes of other files have this field.
+      const bool replaces = optional_bool(item, "replaces", false, where);
+      if ((model_->table().has(id) && !replaces) || !added_.insert(token.content, id)) {
         fail("{}: \"{}\": id {} is taken or not in 0 to {}", where, token.content, id,
              TokenTable::kMaxId);
       }
@@ -196,7 +198,6 @@ void JsonTokenizer::read_added_tokens(const Json& config) {
       normalizer_->apply(&pattern);
       if (pattern != token.content) normalized_texts_[token.id] = pattern;
     }
-    // Only descriptions that Sumi makes of other files have this field.
     if (!optional_bool(item, "found_in_text", true, where)) continue;
     (token.normalized ? normalized_matcher_ : raw_matcher_).add(token, std::move(pattern));
   }
@@ -261,10 +262,10 @@ int64_t JsonTokenizer::vocab_size() const {
 }
 
 std::string_view JsonTokenizer::text_of(int32_t id) const {
-  if (model_->table().has(id)) return model_->table().text(id);
-  if (!added_.has(id))
+  if (added_.has(id)) return added_.text(id);  // it may replace the model's
+  if (!model_->table().has(id))
     fail("{}: token id {} is not in the vocabulary of {}", name_, id, vocab_size());
-  return added_.text(id);
+  return model_->table().text(id);
 }
 
 std::string JsonTokenizer::token_text(int32_t id) const { return std::string(text_of(id)); }

@@ -54,7 +54,7 @@ class JsonTokenizer : public Tokenizer {
 
   std::string name_;
   std::unique_ptr<TokenModel> model_;
-  TokenTable added_;  // added tokens that the model's table lacks
+  TokenTable added_;  // added tokens that the model's table lacks, or at ids where they replace its own
   // Added tokens found in normalized text decode to their normalized spelling.
   std::unordered_map<int32_t, std::string> normalized_texts_;
   std::vector<bool> special_;  // by id

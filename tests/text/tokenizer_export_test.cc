@@ -122,6 +122,26 @@ INSTANTIATE_TEST_SUITE_P(Folders, PlainExport,
                                          "baichuan", "chatglm2", "qwen1", "llama3", "glm4"),
                          [](const auto& info) { return std::string(info.param); });
 
+// tokenizer_config.json may give a piece another name, which is then found in text whole: InternLM2's chat tokens.
+TEST(PlainExports, KeepTokensThatReplacePieces) {
+  const Exported exported("folders/baichuan", [](const fs::path& folder) {
+    Json config = Json::parse(read_all(folder / "tokenizer_config.json"));
+    config["added_tokens_decoder"] = {{"250", {{"content", "<|im_end|>"}, {"special", true}}},
+                                      {"251", {{"content", "<|tool|>"}, {"special", false}}}};
+    std::ofstream(folder / "tokenizer_config.json") << config.dump();
+  });
+  const auto gguf = tokenizer_from_gguf(*exported.file);
+  const std::string text = "a<|im_end|>the<|tool|> b";
+  const std::vector<int32_t> ids = exported.tokenizer->encode(text);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 250), 1);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 251), 1);
+  EXPECT_EQ(exported.tokenizer->find_token("<|im_end|>"), 250);
+  EXPECT_EQ(exported.tokenizer->decode(std::vector<int32_t>{250, 251}, false), "<|im_end|><|tool|>");
+  EXPECT_EQ(exported.tokenizer->decode(std::vector<int32_t>{250, 251}), "<|tool|>");
+  EXPECT_EQ(gguf->encode(text), ids);
+  EXPECT_EQ(gguf->token_text(250), "<|im_end|>");
+}
+
 // What llama.cpp makes of such files is what Sumi makes of them without its own keys.
 TEST(PlainExports, SayWhereLlamaCppDiffers) {
   const Exported legacy("folders/llama_legacy"), baichuan("folders/baichuan"),

@@ -34,8 +34,8 @@ struct ConvertReport {
   std::string other_ids;      // a text that llama.cpp tokenizes otherwise than the folder; "": none known
 };
 
-// A Hugging Face folder -> a GGUF file as llama.cpp reads it. Tensors are read, arranged and written one by one, under a temporary
-// name; the file is then opened again, its configuration and tokenizer are compared with the
+// A Hugging Face folder -> a GGUF file as llama.cpp reads it. Tensors are read, arranged and written
+// one by one, under a temporary name; the file is then opened again, its configuration and tokenizer are compared with the
 // folder's, and it is renamed. Throws Error naming what the format cannot express, a disk without
 // room, or a file that is there already; nothing is left then.
 ConvertReport convert_to_gguf(const std::string& folder, const std::string& out,
