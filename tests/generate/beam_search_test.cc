@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "formats/json.h"
@@ -13,7 +14,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-const std::string kFolder = std::string(SUMI_TEST_DATA) + "/language/";
+const std::string kData = std::string(SUMI_TEST_DATA) + "/";
 
 BeamOptions options_of(const Json& c) {
   BeamOptions options;
@@ -33,12 +34,12 @@ TEST(BeamSearch, EqualsTransformers) {
   f32.compute = models::ComputeType::f32;
   std::string name;
   models::LanguageModelFiles files;
-  int ended = 0;
-  for (const Json& c : formats::read_json_file(kFolder + "beams.json")) {
+  std::map<std::string, int> ended;  // texts of each model
+  for (const Json& c : formats::read_json_file(kData + "language/beams.json")) {
     SCOPED_TRACE(c.dump());
     if (c["model"] != name) {
       name = c["model"];
-      files = models::open_language_model(kFolder + name, f32);
+      files = models::open_language_model(kData + name, f32);
     }
     const std::vector<BeamText> texts =
         beam_search(*files.model, c["prompt"].get<std::vector<int32_t>>(), options_of(c));
@@ -48,16 +49,17 @@ TEST(BeamSearch, EqualsTransformers) {
       EXPECT_EQ(texts[i].ids, want["ids"].get<std::vector<int32_t>>()) << "text " << i;
       const double score = want["score"];
       EXPECT_NEAR(texts[i].score, score, 1e-4 * std::max(1.0, std::fabs(score))) << "text " << i;
-      ended += texts[i].ended;
+      ended[name] += texts[i].ended;
     }
   }
-  EXPECT_GT(ended, 10);
+  EXPECT_EQ(ended.size(), 5u);  // decoders, a recurrent network, encoder-decoders
+  for (const auto& [model, texts] : ended) EXPECT_GT(texts, 10) << model;
 }
 
 class BeamErrors : public testing::Test {
  protected:
   std::string message(const BeamOptions& options, std::vector<int32_t> prompt = {1, 2}) {
-    static const models::LanguageModelFiles files = models::open_language_model(kFolder + "llama");
+    static const models::LanguageModelFiles files = models::open_language_model(kData + "language/llama");
     try {
       beam_search(*files.model, prompt, options);
     } catch (const Error& error) {
@@ -88,7 +90,7 @@ TEST_F(BeamErrors, NameTheOption) {
 }
 
 TEST(BeamSearch, Cancels) {
-  const models::LanguageModelFiles files = models::open_language_model(kFolder + "llama");
+  const models::LanguageModelFiles files = models::open_language_model(kData + "language/llama");
   const std::atomic<bool> cancel = true;
   BeamOptions options;
   options.cancel = &cancel;

@@ -4,7 +4,9 @@
 
 #include <cmath>
 
+#include "base/threads.h"
 #include "generate/fake_model.h"
+#include "models/language/open.h"
 
 namespace sumi::generate {
 namespace {
@@ -235,6 +237,33 @@ TEST(Generator, SameSeedSameText) {
   EXPECT_EQ(Generator(model, &tokenizer).generate(kPrompt, options).ids, first);
   options.sampling.seed = 6;
   EXPECT_NE(generator.generate(kPrompt, options).ids, first);
+}
+
+TEST(Generator, SameSeedSameTextFromAnEncoderDecoder) {
+  const models::LanguageModelFiles files =
+      models::open_language_model(std::string(SUMI_TEST_DATA) + "/t5/mt5_head");
+  const std::vector<int32_t> read = {5, 17, 40, 3, 60, 2, 29}, other = {9, 8, 7};
+  GenerateOptions options;
+  options.sampling.temperature = 2;
+  options.sampling.seed = 5;
+  options.max_tokens = 40;
+  const auto sampled = [&](Generator& generator, const std::vector<int32_t>& prompt) {
+    return generator.generate(prompt, options).ids;
+  };
+  Generator generator(*files.model, nullptr);
+  const std::vector<int32_t> first = sampled(generator, read);
+  EXPECT_EQ(first.size(), 40u);
+  const std::vector<int32_t> between = sampled(generator, other);
+  EXPECT_NE(between, first);
+  EXPECT_EQ(sampled(generator, read), first);
+  const int threads = base::num_threads();
+  base::set_num_threads(threads == 1 ? 2 : 1);
+  Generator fresh(*files.model, nullptr);
+  EXPECT_EQ(sampled(fresh, read), first);
+  EXPECT_EQ(sampled(fresh, other), between);
+  base::set_num_threads(threads);
+  options.sampling.seed = 6;
+  EXPECT_NE(sampled(generator, read), first);
 }
 
 TEST(Generator, IdsAloneNeedNoTokenizer) {

@@ -4,6 +4,7 @@ One folder per case (config.json, model.safetensors) and expected.safetensors:
   source_ids [S] i32, encoded [S, C] f32            a text read, and the encoder's output
   target_ids [T] i32, logits [T, V] f32             a text written (it begins with the start id), and its logits
   greedy_ids [24] i32                               what greedy decoding writes
+  nll_ids [300] i32, nll [1] f32                    a long text written, without the start id, and its mean -log-likelihood
   loss [1] f32 and grad.<parameter>                 (some cases) mean cross entropy of predicting each next target id
 Encoder-only cases have source_ids and encoded alone. Float32, eager attention, random and large weights.
 The cases whose names end in _128 have the distances of all published models, the only ones that GGUF can express: t5_gguf.py makes
@@ -42,6 +43,9 @@ CASES = {
                         d_ff=40, num_layers=1), dict(separate_head=True, gradients=True)),
     "mt5": (config(architectures=["MT5ForConditionalGeneration"], model_type="mt5", feed_forward_proj="gated-gelu",
                    tie_word_embeddings=False), dict(dtype=torch.bfloat16)),
+    # As published since mT5 was: a head of its own.
+    "mt5_head": (config(architectures=["MT5ForConditionalGeneration"], model_type="mt5", feed_forward_proj="gated-gelu",
+                        tie_word_embeddings=False), dict(dtype=torch.bfloat16, separate_head=True)),
     # A table of biases in every layer.
     "umt5": (config(architectures=["UMT5ForConditionalGeneration"], model_type="umt5", feed_forward_proj="gated-silu"),
              dict(dtype=torch.bfloat16)),
@@ -125,6 +129,11 @@ def write_case(name):
         for parameter, p in model.named_parameters():
             if p.grad is not None:
                 expected["grad." + parameter] = p.grad.contiguous()
+    if not encoder:
+        written = torch.randint(2, vocab, (1, 300))
+        expected["nll_ids"] = written[0].int()
+        with torch.no_grad():  # labels: the decoder reads them one place later
+            expected["nll"] = model(source, labels=written).loss.reshape(1)
     save_file(expected, folder / "expected.safetensors")
     if not encoder:
         assert len(set(expected["greedy_ids"].tolist())) > 4, expected["greedy_ids"]
