@@ -228,6 +228,7 @@ CASES = {
     "phi3": (phi3(sliding_window=20), {}),
     # The prompt is longer than the original maximum: the long factors; greedy decoding goes on with them.
     "phi3_longrope": (phi3(partial_rotary_factor=0.75, num_attention_heads=4, hidden_size=32, **longrope(6, 24)), {}),
+    "phi3_tied": (phi3(tie_word_embeddings=True), {}),
     "phi3_short": (phi3(**longrope(8, 256), max_position_embeddings=1024), dict(prompt=20)),
     "falcon_7b": (falcon(), {}),
     "falcon_40b": (falcon(new_decoder_architecture=True, num_kv_heads=2, multi_query=False, ffn_hidden_size=56), {}),
@@ -239,7 +240,10 @@ CASES = {
     # As GGUF can say it: the scale of scores is the usual one.
     "mpt_clipped_unscaled": (mpt(dict(clip_qkv=0.8, alibi_bias_max=6), n_heads=4), dict(patch="mpt_alibi_max")),
     "mpt_normed": (mpt(dict(qk_ln=True)), dict(patch="mpt_query_key_norms")),
+    # Texts longer than those of the training: ALiBi goes on.
+    "mpt_beyond": (mpt(max_seq_len=110), dict(patch="mpt_longer", prompt=100)),
     "bloom": (bloom(), {}),
+    "bloom_beyond": (bloom(seq_length=110), dict(prompt=100)),
     "gpt_bigcode": (bigcode(), dict(dtype="f32", gradients=True)),
     "gpt_bigcode_heads": (bigcode(multi_query=False, tie_word_embeddings=False, n_inner=56,
                                   attention_softmax_in_fp32=False, scale_attention_softmax_in_fp32=False), {}),
@@ -325,6 +329,11 @@ def mpt_alibi_max(model):
     most = model.config.attn_config.alibi_bias_max
     model.transformer.build_mpt_alibi_tensor = (
         lambda heads, length, device=None: build_mpt_alibi_tensor(heads, length, most, device))
+
+
+def mpt_longer(model):
+    """transformers makes biases for max_seq_len positions and no more; who wants more sets it higher for the same weights."""
+    model.config.max_seq_len *= 2
 
 
 def llama_alibi(model):

@@ -131,14 +131,15 @@ INSTANTIATE_TEST_SUITE_P(
                     "gguf_llama_f32", "gguf_llama_q8_0", "gguf_llama_q4_0", "gguf_llama_mixed",
                     "gguf_llama_k", "gguf_qwen2", "gguf_gpt2", "gpt_neox", "gpt_neox_sequential",
                     "gptj", "codegen", "phi", "phi_grouped", "phi3", "phi3_longrope", "phi3_short",
-                    "falcon_7b", "falcon_40b", "falcon_11b", "falcon_rw", "mpt", "mpt_clipped",
-                    "mpt_normed", "bloom", "qwen3", "qwen3_window", "smollm3", "gemma", "gemma2",
-                    "gemma3", "gemma3_new_keys", "gemma3_pictures", "mistral3_pictures", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth",
-                    "gpt_bigcode", "gpt_bigcode_heads", "santacoder", "starcoder2", "starcoder2_plain", "opt",
-                    "opt_350m", "opt_untied", "galactica", "glm", "glm4", "glm4_tied", "chatglm",
-                    "chatglm2", "chatglm2_heads", "olmo", "olmo2", "baichuan_7b", "baichuan_13b",
-                    "internlm", "internlm2", "internlm2_dynamic", "baichuan_13b_deep", "yi", "qwen",
-                    "mpt_clipped_unscaled", "gemma2_head_scale", "gemma3_head_scale"),
+                    "phi3_tied", "falcon_7b", "falcon_40b", "falcon_11b", "falcon_rw", "mpt",
+                    "mpt_clipped", "mpt_normed", "mpt_beyond", "bloom", "bloom_beyond", "qwen3",
+                    "qwen3_window", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_new_keys",
+                    "gemma3_pictures", "mistral3_pictures", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth", "gpt_bigcode", "gpt_bigcode_heads", "santacoder",
+                    "starcoder2", "starcoder2_plain", "opt", "opt_350m", "opt_untied", "galactica",
+                    "glm", "glm_tied", "glm4", "glm4_tied", "chatglm", "chatglm2", "chatglm2_heads",
+                    "olmo", "olmo2", "baichuan_7b", "baichuan_13b", "internlm", "internlm2",
+                    "internlm2_dynamic", "baichuan_13b_deep", "yi", "qwen", "mpt_clipped_unscaled",
+                    "gemma2_head_scale", "gemma3_head_scale"),
     [](const auto& param) { return std::string(param.param); });
 
 // The same weights from GGUF as from the family's folder (tools/reference/families_gguf.py).
@@ -174,6 +175,17 @@ TEST(Decoder, LongPromptsGoThroughInChunks) {
   const Tensor last = files.model->forward(ids, *state, LogitsFor::last);
   EXPECT_TRUE(same_bits(last, whole.rows(1099, 1)));
   EXPECT_THROW(files.model->forward(std::vector<int32_t>{1}, *state, LogitsFor::last), Error);
+}
+
+// ALiBi goes on to twice the length of training (cases mpt_beyond and bloom_beyond), and ends there.
+TEST(Decoder, AlibiHasAnEnd) {
+  for (const std::string name : {"mpt_beyond", "bloom_beyond"}) {
+    const LanguageModelFiles files = open_case(name, ComputeType::f32);
+    EXPECT_EQ(files.model->max_positions(), 220);
+    const auto state = files.model->new_state();
+    files.model->forward(std::vector<int32_t>(220, 5), *state, LogitsFor::none);
+    EXPECT_THROW(files.model->forward(std::vector<int32_t>{5}, *state, LogitsFor::last), Error);
+  }
 }
 
 TEST(Decoder, PyTorchFilesGiveTheSameBits) {
