@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "formats/json.h"
 #include "models/language/open.h"
 
 namespace sumi::evaluate {
@@ -35,12 +36,32 @@ TEST(Embedding, PoolsTheHiddenStates) {
   EXPECT_NEAR(unit[3] * std::sqrt(squares), mean[3], 1e-5);
 }
 
-TEST(Embedding, DecodersAndEncoderDecodersToo) {
-  for (const char* name : {"/language/llama", "/t5/t5"}) {
-    const models::LanguageModelFiles files = models::open_language_model(kData + name);
-    EXPECT_EQ(embed(*files.model, std::vector<int32_t>{5, 6}, Pooling::last, true).size(), 32u)
-        << name;
+// Decoders and encoder-decoders, too (tools/reference/embeddings.py).
+TEST(Embedding, EqualsTransformers) {
+  models::OpenOptions f32;
+  f32.compute = models::ComputeType::f32;
+  int compared = 0;
+  for (const nlohmann::json& row : formats::read_json_file(kData + "/encoders/embeddings.json")) {
+    const std::string name = row["model"];
+    const models::LanguageModelFiles files = models::open_language_model(kData + "/" + name, f32);
+    const std::vector<int32_t> ids = row["ids"];
+    for (const char* pooling : {"mean", "cls", "last"}) {
+      SCOPED_TRACE(name + " " + pooling);
+      const std::vector<double> expected = row[pooling];
+      double squares = 0;
+      for (const double value : expected) squares += value * value;
+      for (const bool normalize : {false, true}) {
+        const double scale = normalize ? 1 / std::sqrt(squares) : 1;
+        const std::vector<float> found =
+            embed(*files.model, ids, pooling_from_name(pooling), normalize);
+        ASSERT_EQ(found.size(), expected.size());
+        for (size_t i = 0; i < found.size(); ++i)
+          EXPECT_NEAR(found[i], expected[i] * scale, 1e-4 * scale) << i;
+      }
+      ++compared;
+    }
   }
+  EXPECT_EQ(compared, 27);
 }
 
 TEST(Embedding, Errors) {
