@@ -3,6 +3,7 @@
 // without it the tests are skipped.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -10,6 +11,7 @@
 
 #include "base/error.h"
 #include "formats/gguf.h"
+#include "text/fill_in_the_middle.h"
 #include "text/stream_decoder.h"
 #include "text/tokenizer.h"
 
@@ -82,6 +84,63 @@ INSTANTIATE_TEST_SUITE_P(Llamacpp, RealVocab,
                            for (char& c : name) c = c == '-' ? '_' : c;
                            return name;
                          });
+
+struct FillCase {
+  const char *vocabulary, *style;
+  std::vector<int32_t> prompt;   // texts by llama.cpp's tokenizer
+  std::vector<int32_t> spelled;  // of "<fim_suffix>" or, for DeepSeek, "<｜fim▁hole｜>" in a file
+  std::vector<int32_t> stops;    // some of the tokens that end what is filled in
+};
+
+// The vocabularies of code models have the tokens that their models learned to fill gaps with.
+TEST(RealVocabKinds, FillInTheMiddleTokensAreFound) {
+  const char* folder = std::getenv("SUMI_VOCAB_DIR");
+  if (!folder || !*folder) GTEST_SKIP() << "SUMI_VOCAB_DIR is not set (see tools/fetch_vocabs)";
+  const auto open = [&](const std::string& name) {
+    return tokenizer_from_gguf(
+        formats::GgufFile((fs::path(folder) / ("ggml-vocab-" + name + ".gguf")).string()));
+  };
+  FillRequest request;
+  request.prefix = "def f(x):\n    return ";
+  request.suffix = "\n\nprint(f(2))\n";
+  const FillCase cases[] = {
+      {"starcoder",  // llama.cpp's file of this name is StarCoder2's
+       "StarCoder2",
+       {1, 610, 315, 45, 125, 731, 303, 461, 244, 3, 222, 222, 1243, 45, 107, 45, 55, 509, 222, 2},
+       {65, 107, 468, 100, 12440, 67},
+       {0, 1, 2, 3, 4, 5, 6}},
+      {"refact",
+       "StarCoder",
+       {1, 589, 296, 26, 106, 711, 284, 442, 225, 3, 203, 203, 1216, 26, 88, 26, 36, 490, 203, 2},
+       {46, 88, 449, 81, 12420, 48},
+       {0, 1, 2, 3, 4, 5}},
+      {"deepseek-coder",
+       "DeepSeek-Coder",
+       {32013, 32016, 1551, 267, 7, 87, 1772, 185, 315, 967, 207, 32015, 185, 185, 4128, 7, 69, 7,
+        17, 1435, 185, 32017},
+       {27, 169, 121, 237, 69, 308, 11028, 210, 19496, 169, 121, 237, 29},
+       {32015, 32016, 32017, 32021}},
+  };
+  for (const FillCase& test : cases) {
+    SCOPED_TRACE(test.vocabulary);
+    const auto tokenizer = open(test.vocabulary);
+    const FillInTheMiddle fill(*tokenizer, test.vocabulary);
+    EXPECT_STREQ(fill.style(), test.style);
+    EXPECT_EQ(fill.prompt(request, 100).ids, test.prompt);
+    for (const int32_t id : test.stops)
+      EXPECT_NE(std::find(fill.stop_ids().begin(), fill.stop_ids().end(), id), fill.stop_ids().end())
+          << id;
+    FillRequest spelling;
+    spelling.prefix = std::string(test.style) == "DeepSeek-Coder" ? "<｜fim▁hole｜>" : "<fim_suffix>";
+    const std::vector<int32_t> ids = fill.prompt(spelling, 100).ids;
+    EXPECT_NE(std::search(ids.begin(), ids.end(), test.spelled.begin(), test.spelled.end()),
+              ids.end());
+  }
+  for (const char* name : {"command-r", "deepseek-llm", "gpt-2", "llama-bpe", "phi-3", "qwen2"}) {
+    const auto tokenizer = open(name);
+    EXPECT_THROW(FillInTheMiddle(*tokenizer, name), Error) << name;
+  }
+}
 
 TEST(RealVocabKinds, WordPieceIsRefusedByName) {
   const char* folder = std::getenv("SUMI_VOCAB_DIR");

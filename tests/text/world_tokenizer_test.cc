@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+
 #include "base/error.h"
 #include "formats/json.h"
 #include "text/stream_decoder.h"
@@ -22,22 +24,45 @@ std::string bytes_of(const std::string& hex) {
   return bytes;
 }
 
-TEST(WorldTokenizer, EqualsTheAuthors) {
-  const std::unique_ptr<Tokenizer> tokenizer =
-      open_tokenizer_file(kFolder + "world/vocabulary.txt");
+// `expected` is in the folder world/.
+void expect_the_authors_ids(const Tokenizer& tokenizer, const std::string& expected_file) {
   const nlohmann::json texts = formats::read_json_file(kFolder + "texts.json");
-  const nlohmann::json expected = formats::read_json_file(kFolder + "world/expected.json");
+  const nlohmann::json expected = formats::read_json_file(kFolder + "world/" + expected_file);
   ASSERT_EQ(texts.size(), expected.size());
   for (size_t i = 0; i < texts.size(); ++i) {
     const std::string text = bytes_of(texts[i]);
-    const std::vector<int32_t> ids = tokenizer->encode(text);
+    const std::vector<int32_t> ids = tokenizer.encode(text);
     EXPECT_EQ(ids, expected[i].get<std::vector<int32_t>>()) << "text " << i;
-    EXPECT_EQ(tokenizer->decode(ids), repair_utf8(text)) << "text " << i;
-    StreamDecoder stream(*tokenizer, true);
+    EXPECT_EQ(tokenizer.decode(ids), repair_utf8(text)) << "text " << i;
+    StreamDecoder stream(tokenizer, true);
     std::string streamed;
     for (const int32_t id : ids) streamed += stream.push(id);
     EXPECT_EQ(streamed + stream.finish(), repair_utf8(text)) << "text " << i;
   }
+}
+
+TEST(WorldTokenizer, EqualsTheAuthors) {
+  expect_the_authors_ids(*open_tokenizer_file(kFolder + "world/vocabulary.txt"), "expected.json");
+}
+
+// With all 65,529 tokens, which `tools/fetch_vocabs` fetches into the folder SUMI_VOCAB_DIR.
+TEST(WorldTokenizer, EqualsTheAuthorsWithTheRealVocabulary) {
+  const char* folder = std::getenv("SUMI_VOCAB_DIR");
+  const std::string path = std::string(folder ? folder : "") + "/rwkv_vocab_v20230424.txt";
+  if (!folder || !*folder) GTEST_SKIP() << "SUMI_VOCAB_DIR is not set (see tools/fetch_vocabs)";
+  if (!formats::file_exists(path)) GTEST_SKIP() << path << " is missing (see tools/fetch_vocabs)";
+  const std::unique_ptr<Tokenizer> tokenizer = open_tokenizer_file(path);
+  EXPECT_EQ(tokenizer->vocab_size(), 65530);  // with id 0, which ends a text
+  expect_the_authors_ids(*tokenizer, "expected_real.json");
+  int64_t whole = 0;
+  for (int32_t id = 1; id < 65530; ++id) {  // no longer token begins with a whole one's text
+    const std::string text = tokenizer->token_text(id);
+    EXPECT_EQ(tokenizer->find_token(text), std::optional<int32_t>(id));
+    if (repair_utf8(text) != text) continue;  // a part of a character
+    EXPECT_EQ(tokenizer->encode(text), std::vector<int32_t>{id});
+    ++whole;
+  }
+  EXPECT_GT(whole, 64000);
 }
 
 TEST(WorldTokenizer, EndsATextWithZero) {

@@ -1,10 +1,12 @@
 """Writes tests/data/tokenizers/world/: a small vocabulary in the form of RWKV World's, and the ids that the tokenizer
-of the PyPI package `rwkv` gives the texts of tokenizers/texts.json with it. Needs that package.
+of the PyPI package `rwkv` gives the texts of tokenizers/texts.json with it; and in expected_real.json those that it gives
+them with the real vocabulary, which comes with it. Needs that package.
 """
 
 import json
 from pathlib import Path
 
+import rwkv
 from rwkv.rwkv_tokenizer import TRIE_TOKENIZER
 
 DATA = Path(__file__).resolve().parents[2] / "tests" / "data" / "tokenizers"
@@ -33,9 +35,12 @@ def main():
     folder.mkdir(exist_ok=True)
     lines = [f"{i} {literal(token)} {len(token)}\n" for i, token in enumerate(vocabulary(), 1)]
     (folder / "vocabulary.txt").write_text("".join(lines), encoding="utf-8", newline="")
-    tokenizer = TRIE_TOKENIZER(str(folder / "vocabulary.txt"))
     texts = [bytes.fromhex(text).decode("utf-8", "replace") for text in json.loads((DATA / "texts.json").read_text())]
-    (folder / "expected.json").write_text(json.dumps([tokenizer.encode(text) for text in texts], separators=(",", ":")) + "\n")
+    real = Path(rwkv.__file__).parent / "rwkv_vocab_v20230424.txt"
+    for path, name in (folder / "vocabulary.txt", "expected.json"), (real, "expected_real.json"):
+        tokenizer = TRIE_TOKENIZER(str(path))
+        ids = [tokenizer.encode(text) for text in texts]
+        (folder / name).write_text(json.dumps(ids, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
