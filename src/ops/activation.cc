@@ -7,7 +7,7 @@
 
 namespace sumi::ops {
 
-Activation activation_from_name(const std::string& name) {
+Activation activation_from_name(const std::string& name, const std::string& where) {
   struct Entry {
     const char* name;
     Activation kind;
@@ -35,7 +35,7 @@ Activation activation_from_name(const std::string& name) {
     if (name == entry.name) return entry.kind;
   std::string known;
   for (const Entry& entry : kNames) known += (known.empty() ? "" : ", ") + std::string(entry.name);
-  fail("activation: unknown name \"{}\"; known: {}", name, known);
+  fail("{}: unknown name \"{}\"; known: {}", where, name, known);
 }
 
 Tensor activation(const Tensor& x, Activation kind) {

@@ -13,8 +13,8 @@ namespace sumi::ops {
 using kernels::Activation;
 
 // The name transformers uses in config.json ("gelu", "gelu_new", "gelu_pytorch_tanh", "silu", ...).
-// Throws Error on an unknown one.
-Activation activation_from_name(const std::string& name);
+// Throws Error on an unknown one, naming `where` it stands.
+Activation activation_from_name(const std::string& name, const std::string& where = "activation");
 
 // [...] -> [...]
 Tensor activation(const Tensor& x, Activation kind);

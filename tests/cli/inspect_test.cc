@@ -63,6 +63,41 @@ struct Refused {
   std::vector<const char*> words;
 };
 
+// The model of `folder` is refused with these words.
+void expect_refused(const std::string& folder, const std::vector<const char*>& words) {
+  const Outcome outcome = run("inspect " + folder + " --json");
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  const nlohmann::json json = outcome.json();
+  ASSERT_EQ(json["supported"], false);
+  for (const char* word : words)
+    EXPECT_NE(json["reason"].get<std::string>().find(word), std::string::npos)
+        << word << " is not in: " << json["reason"];
+  EXPECT_GT(json["parameters"].get<int64_t>(), 0);
+  const Outcome text = run("inspect " + folder);
+  EXPECT_NE(text.out.find("cannot be run"), std::string::npos) << text.out;
+  const Outcome generated = run("generate " + folder + " --prompt-ids 5");
+  EXPECT_EQ(generated.code, 1);
+  for (const char* word : words)
+    EXPECT_NE(generated.err.find(word), std::string::npos) << generated.err;
+}
+
+// config.json of `folder` with the case's key changed.
+void change(const Folder& folder, const Refused& test) {
+  nlohmann::json config = nlohmann::json::parse(slurp(folder / "config.json"));
+  if (test.value.is_null())
+    config.erase(test.key);
+  else
+    config[test.key] = test.value;
+  spill(folder / "config.json", config.dump());
+}
+
+// The case of tests/data without its tokenizer and expectations.
+void copy_case(const std::string& name, const Folder& folder) {
+  for (const char* file : {"config.json", "model.safetensors"})
+    std::filesystem::copy_file(std::string(SUMI_TEST_DATA) + "/" + name + "/" + file,
+                               folder / file);
+}
+
 TEST(CliInspect, SaysWhyAFolderCannotBeRun) {
   const std::vector<Refused> cases = {
       {"an unknown architecture",
@@ -71,7 +106,10 @@ TEST(CliInspect, SaysWhyAFolderCannotBeRun) {
        {"config.json", "\"FooForCausalLM\" is not known", "LlamaForCausalLM"}},
       {"a missing field", "hidden_size", nullptr, {"config.json", "hidden_size", "missing"}},
       {"a field of another type", "num_hidden_layers", "two", {"config.json", "num_hidden_layers: expected an integer"}},
-      {"an option that is not known", "hidden_act", "snake", {"unknown name \"snake\"", "silu"}},
+      {"an option that is not known",
+       "hidden_act",
+       "snake",
+       {"config.json: hidden_act: unknown name \"snake\"", "silu"}},
       {"a weight that is not there", "num_hidden_layers", 3, {"missing", "model.layers.2."}},
       {"a weight too many", "num_hidden_layers", 1, {"does not call for", "model.layers.1."}},
       {"a form of weights", "quantization_config", {{"quant_method", "gptq"}}, {"quantization"}},
@@ -79,23 +117,63 @@ TEST(CliInspect, SaysWhyAFolderCannotBeRun) {
   for (const Refused& test : cases) {
     SCOPED_TRACE(test.name);
     const ModelFolder model;
-    nlohmann::json config = nlohmann::json::parse(slurp(model / "config.json"));
-    if (test.value.is_null())
-      config.erase(test.key);
-    else
-      config[test.key] = test.value;
-    spill(model / "config.json", config.dump());
-    const Outcome outcome = run("inspect " + model.path() + " --json");
-    ASSERT_EQ(outcome.code, 0) << outcome.err;
-    const nlohmann::json json = outcome.json();
-    EXPECT_EQ(json["supported"], false);
-    for (const char* word : test.words)
-      EXPECT_NE(json["reason"].get<std::string>().find(word), std::string::npos)
-          << word << " is not in: " << json["reason"];
-    EXPECT_GT(json["parameters"].get<int64_t>(), 0);
-    const Outcome text = run("inspect " + model.path());
-    EXPECT_NE(text.out.find("cannot be run"), std::string::npos) << text.out;
-    EXPECT_EQ(run("generate " + model.path() + " --prompt x").code, 1);
+    change(model, test);
+    expect_refused(model.path(), test.words);
+  }
+}
+
+TEST(CliInspect, SaysWhyAT5CannotBeRun) {
+  const std::vector<Refused> cases = {
+      {"another head", "architectures", {"T5ForTokenClassification"},
+       {"config.json: architectures: T5ForTokenClassification is not known",
+        "T5ForConditionalGeneration"}},
+      {"a missing field", "d_model", nullptr, {"config.json: d_model is missing"}},
+      {"a field of another type", "d_kv", "wide", {"config.json: d_kv: expected an integer"}},
+      {"buckets", "relative_attention_num_buckets", 7,
+       {"config.json: relative_attention_num_buckets: expected a multiple of 4"}},
+      {"a first id outside the vocabulary", "decoder_start_token_id", 131,
+       {"config.json: decoder_start_token_id: expected 0 to 130, found 131"}},
+      {"an activation", "feed_forward_proj", "gated-snake",
+       {"config.json: feed_forward_proj: unknown name \"snake\""}},
+      {"weights of another MLP", "feed_forward_proj", "gated-gelu",
+       {"model.safetensors", "missing: encoder.block.0.layer.1.DenseReluDense.wi_0.weight"}},
+      {"layers that are not there", "num_layers", 3,
+       {"model.safetensors", "missing: encoder.block.2.layer.0."}},
+      {"layers too many", "num_decoder_layers", 1,
+       {"model.safetensors", "does not call for: decoder.block.1.layer.0."}},
+      {"a form of weights", "quantization_config", {{"quant_method", "gptq"}},
+       {"config.json: quantization_config"}},
+  };
+  for (const Refused& test : cases) {
+    SCOPED_TRACE(test.name);
+    const Folder folder;
+    copy_case("t5/t5", folder);
+    change(folder, test);
+    expect_refused(folder.path(), test.words);
+  }
+}
+
+TEST(CliInspect, SaysWhyAnRwkvCannotBeRun) {
+  const std::vector<Refused> cases = {
+      {"no head", "architectures", {"RwkvModel"},
+       {"config.json: architectures: expected RwkvForCausalLM, found RwkvModel"}},
+      {"a missing field", "hidden_size", nullptr, {"config.json: hidden_size is missing"}},
+      {"a field of another type", "rescale_every", "often",
+       {"config.json: rescale_every: expected an integer"}},
+      {"an epsilon", "layer_norm_epsilon", -1, {"config.json: layer_norm_epsilon: expected 0 to 1"}},
+      {"layers that are not there", "num_hidden_layers", 3,
+       {"model.safetensors", "missing: rwkv.blocks.2.ln1.weight"}},
+      {"layers too many", "num_hidden_layers", 1,
+       {"model.safetensors", "does not call for: rwkv.blocks.1."}},
+      {"a form of weights", "quantization_config", {{"quant_method", "gptq"}},
+       {"config.json: quantization_config"}},
+  };
+  for (const Refused& test : cases) {
+    SCOPED_TRACE(test.name);
+    const Folder folder;
+    copy_case("language/rwkv", folder);
+    change(folder, test);
+    expect_refused(folder.path(), test.words);
   }
 }
 

@@ -31,7 +31,7 @@ std::vector<int64_t> sizes(const Config& config, const char* field, std::vector<
 
 AutoencoderTiny::AutoencoderTiny(const Config& config, const formats::TensorSource& source,
                                  const VaeOptions& options)
-    : activation_(ops::activation_from_name(config.get_string("act_fn", "relu"))),
+    : activation_(config.get_activation("act_fn", "relu")),
       file_(config.file()),
       in_channels_(config.get_int("in_channels", 3)),
       latent_channels_(config.get_int("latent_channels", 4)),

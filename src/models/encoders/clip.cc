@@ -25,7 +25,7 @@ DecoderSpec clip_spec(const Config& config) {
   spec.head_dim = default_head_dim(spec, config.file());
   spec.max_positions = config.get_int("max_position_embeddings", 77);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_eps", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "quick_gelu"));
+  spec.activation = config.get_activation("hidden_act", "quick_gelu");
   use_layer_norms(spec);
   spec.positions = Positions::learned;
   spec.has_head = false;

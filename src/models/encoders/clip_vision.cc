@@ -35,7 +35,7 @@ ClipVisionSpec clip_vision_spec(const Config& config) {
     fail("{}: image_size {} is no multiple of patch_size {}", config.file(), spec.image_size,
          spec.patch_size);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_eps", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "quick_gelu"));
+  spec.activation = config.get_activation("hidden_act", "quick_gelu");
   return spec;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "formats/json.h"
+#include "ops/activation.h"
 
 namespace sumi::models {
 
@@ -60,6 +61,9 @@ class Config {
   std::vector<int64_t> get_ints(const std::string& key) const {  // empty if absent
     if (!has(key)) return {};
     return formats::require_ints(object_, key, file_);
+  }
+  ops::Activation get_activation(const std::string& key, const std::string& missing) const {
+    return ops::activation_from_name(get_string(key, missing), file_ + ": " + key);
   }
   Config get_object(const std::string& key) const {
     return Config(formats::require_object(object_, key, file_), file_ + ": " + key);

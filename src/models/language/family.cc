@@ -43,7 +43,7 @@ DecoderSpec gpt_spec(const Config& config) {
   spec.max_positions = config.get_int("n_positions", 1024);
   spec.intermediate_size = config.has("n_inner") ? config.get_int("n_inner") : 4 * spec.hidden_size;
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("activation_function", "gelu_new"));
+  spec.activation = config.get_activation("activation_function", "gelu_new");
   use_layer_norms(spec);
   return spec;
 }
@@ -94,7 +94,7 @@ DecoderSpec common_spec(const Config& config) {
       config.has("head_dim") ? config.get_int("head_dim") : default_head_dim(spec, config.file());
   spec.max_positions = config.get_int("max_position_embeddings", 2048);
   spec.norm_eps = static_cast<float>(config.get_float("rms_norm_eps", 1e-6));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "silu"));
+  spec.activation = config.get_activation("hidden_act", "silu");
   spec.tied_head = config.get_bool("tie_word_embeddings", false);
   read_rope(config, spec);
   return spec;

@@ -14,7 +14,7 @@ DecoderSpec encoder_from_config(const Config& config) {
   spec.norm_place = NormPlace::after;
   spec.embedding_norm = true;
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_eps", 1e-12));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "gelu"));
+  spec.activation = config.get_activation("hidden_act", "gelu");
   spec.positions = Positions::learned;
   if (config.get_string("position_embedding_type", "absolute") != "absolute")
     fail("{}: position_embedding_type: expected absolute", config.file());

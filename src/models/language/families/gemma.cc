@@ -11,7 +11,7 @@ DecoderSpec gemma_spec(const Config& config) {
   std::string activation =
       config.get_string("hidden_activation", config.get_string("hidden_act", "gelu_pytorch_tanh"));
   if (activation == "gelu") activation = "gelu_pytorch_tanh";  // first files say gelu and mean this
-  spec.activation = ops::activation_from_name(activation);
+  spec.activation = ops::activation_from_name(activation, config.file() + ": hidden_activation");
   spec.norm_offset = 1;
   spec.embedding_scale = std::sqrt(static_cast<float>(spec.hidden_size));
   spec.tied_head = config.get_bool("tie_word_embeddings", true);

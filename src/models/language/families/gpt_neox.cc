@@ -10,7 +10,7 @@ DecoderSpec from_config(const Config& config) {
   DecoderSpec spec = common_spec(config);
   use_layer_norms(spec);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_eps", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "gelu"));
+  spec.activation = config.get_activation("hidden_act", "gelu");
   spec.parallel_residual = config.get_bool("use_parallel_residual", true);
   spec.qkv_bias = spec.attention_output_bias = config.get_bool("attention_bias", true);
   spec.mlp_bias = true;

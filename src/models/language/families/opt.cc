@@ -27,7 +27,7 @@ DecoderSpec from_config(const Config& config) {
   spec.final_norm = norm_before && !config.get_bool("_remove_final_layer_norm", false);
   spec.norm_weight = spec.norm_bias = config.get_bool("layer_norm_elementwise_affine", true);
   spec.qkv_bias = spec.attention_output_bias = spec.mlp_bias = config.get_bool("enable_bias", true);
-  spec.activation = ops::activation_from_name(config.get_string("activation_function", "relu"));
+  spec.activation = config.get_activation("activation_function", "relu");
   spec.tied_head = config.get_bool("tie_word_embeddings", true);
   return spec;
 }

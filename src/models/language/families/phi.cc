@@ -19,7 +19,7 @@ DecoderSpec from_config(const Config& config) {
   DecoderSpec spec = common_spec(config);
   use_phi_layers(spec);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_eps", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "gelu_new"));
+  spec.activation = config.get_activation("hidden_act", "gelu_new");
   if (!config.has("partial_rotary_factor") && !config.has("rope_parameters"))
     spec.rope.rotary_dim = spec.head_dim / 2;
   return spec;

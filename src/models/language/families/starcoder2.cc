@@ -10,7 +10,7 @@ DecoderSpec from_config(const Config& config) {
   DecoderSpec spec = common_spec(config);
   use_layer_norms(spec);
   spec.norm_eps = static_cast<float>(config.get_float("norm_epsilon", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("hidden_act", "gelu_pytorch_tanh"));
+  spec.activation = config.get_activation("hidden_act", "gelu_pytorch_tanh");
   spec.tied_head = config.get_bool("tie_word_embeddings", true);
   spec.qkv_bias = spec.attention_output_bias = spec.mlp_bias = config.get_bool("use_bias", true);
   if (config.has("sliding_window"))

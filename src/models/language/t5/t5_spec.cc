@@ -63,7 +63,8 @@ T5Spec t5_spec(const Config& config) {
   std::string kind = config.get_string("feed_forward_proj", multilingual ? "gated-gelu" : "relu");
   spec.gated_mlp = kind.rfind("gated-", 0) == 0;
   if (kind == "gated-gelu") kind = "gated-gelu_new";
-  spec.activation = ops::activation_from_name(spec.gated_mlp ? kind.substr(6) : kind);
+  spec.activation = ops::activation_from_name(spec.gated_mlp ? kind.substr(6) : kind,
+                                              config.file() + ": feed_forward_proj");
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-6));
   // In T5's own files one key says two things.
   spec.tied_head = config.get_bool("tie_word_embeddings", !multilingual);
