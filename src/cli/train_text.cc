@@ -111,8 +111,8 @@ void add_train_text(CLI::App& train_verb, Run& run) {
       ->check(CLI::IsMember({"chatml"}))
       ->type_name("NAME");
   verb->add_option("--method", o.method,
-                   "full (all weights), lora (an adapter), qlora (an adapter; the model stays packed "
-                   "as it is stored)")
+                   "full (all weights), lora (an adapter), qlora (an adapter; activations are rounded to "
+                   "int8 beside a quantized model's codes, as for answers: faster)")
       ->check(CLI::IsMember({"full", "lora", "qlora"}))
       ->capture_default_str()
       ->type_name("NAME");
@@ -164,8 +164,8 @@ void add_train_text(CLI::App& train_verb, Run& run) {
       ->type_name("N");
   verb->add_option("--tokens-at-once", o.tokens_at_once,
                    "Texts of a batch go through the model together up to this many tokens, longer ones as "
-                   "with --checkpoint-activations: memory against speed (default: 256 for adapters, 2048 "
-                   "for all weights)")
+                   "with --checkpoint-activations: memory against speed (default: 512 for adapters, 256 "
+                   "with --dtype bf16, 2048 for all weights)")
       ->check(at_least<int64_t>(1))
       ->type_name("N");
   verb->add_flag("--packing", o.packing,

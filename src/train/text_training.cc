@@ -74,19 +74,19 @@ TextTraining::TextTraining(TextTrainingOptions options,
   data_hash_ = hash_of(options_.data);
 
   const bool full = options_.method == "full";
-  // Each piece of a batch costs a pass over the gradients, which adapters hardly have.
-  if (options_.tokens_at_once == 0) options_.tokens_at_once = full ? 2048 : 256;
+  // Each piece of a batch costs a pass over the gradients, which adapters hardly have, and over the weights, which take
+  // longer to unpack than plain ones.
+  const bool packed = !full && options_.products == ops::Products::f32;
+  if (options_.tokens_at_once == 0) options_.tokens_at_once = full ? 2048 : packed ? 512 : 256;
   const std::string path = models::resolve_model(options_.model);
   if (full) models::check_exportable(path, "training all weights");
   models::OpenOptions open;
   open.trainable = full;
   open.products = options_.products;
-  if (options_.method == "lora") {
-    // The numbers as stored stand for the same floats, in less memory.
-    open.frozen = options_.products == ops::Products::bf16;
-    open.compute = models::ComputeType::f32;
-  }
-  open.separate_parts = !full;
+  open.frozen = !full && !packed;
+  open.separate_parts = packed;
+  // As they are stored, frozen weights take least memory: `lora` multiplies the numbers that they stand for.
+  if (options_.method == "lora") open.compute = models::ComputeType::f32;
   open.progress = load_progress;
   if (!full) {
     options_.lora.base_model = options_.model;
