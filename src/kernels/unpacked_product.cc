@@ -21,9 +21,9 @@ const UnpackKernels& unpack_kernels() {
 
 namespace {
 
-constexpr int64_t kDepth = 576;  // floats of k, or of n, in a strip: 72 KB, which stay in the second cache
+constexpr int64_t kDepth = 768;  // floats of k, or of n, in a strip: 96 KB, which stay in the second cache
 constexpr int64_t kStrip = 2 * kPanel;
-constexpr int64_t kMostRows = 384;  // that a strip is multiplied with: as deep as it, they stay in the second cache, too
+constexpr int64_t kMostRows = 512;  // that a strip is multiplied with: as deep as it, they stay in or near the second cache, too
 
 float* strip_memory() {
   thread_local base::Scratch memory;

@@ -296,7 +296,9 @@ TEST(Decoder, CountsItsMemory) {
   const size_t layer = 32 * (32 + 16 + 16 + 32 + 3 * 56) + 64;
   EXPECT_GE(plain.model->weight_bytes(), 4 * (2 * layer + 131 * 32 + 32));
   const LanguageModelFiles small = open_case("gguf_llama_q4_0", ComputeType::automatic);
-  const LanguageModelFiles large = open_case("gguf_llama_q4_0", ComputeType::f32);
+  const LanguageModelFiles exact = open_case("gguf_llama_q4_0", ComputeType::f32);
+  const LanguageModelFiles large = open_case("gguf_llama_q4_0", ComputeType::f32, true);
+  EXPECT_EQ(small.model->weight_bytes(), exact.model->weight_bytes()) << "codes stay codes";
   EXPECT_LT(small.model->weight_bytes() * 3, large.model->weight_bytes());
   EXPECT_TRUE(small.model->parameters().empty());
 }
