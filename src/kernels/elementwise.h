@@ -91,7 +91,7 @@ struct ElementwiseKernels {
 };
 
 // The copy for base::active_isa(), and for a given one, which must be in runnable_isas() to be
-// called. copy.
+// called.
 const ElementwiseKernels& elementwise_kernels();
 const ElementwiseKernels& elementwise_kernels_for(base::Isa isa);
 

@@ -1,4 +1,4 @@
-// Small matrix products inside one thread, for tiles that fit the caches (attention, low-rank adapters).
+// Small matrix products inside one thread, for tiles that fit the caches (attention, weights unpacked a strip at a time).
 #pragma once
 
 #include <cstdint>
