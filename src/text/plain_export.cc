@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "text/sentencepiece.h"
 #include "text/tokenizer_gguf.h"
+#include "text/unigram_export.h"
 
 namespace sumi::text {
 
@@ -43,15 +44,16 @@ void write_gguf_sentencepiece(const TokenizerFolder& folder, const std::string& 
                               formats::GgufWriter* writer) {
   const SentencePieceModel model = read_sentencepiece(formats::read_text_file(path), path);
   const Json& description = folder.files.description;
-  if (model.whitespace_as_suffix || !model.escape_whitespaces)
-    fail("{}: GGUF has no place for spaces that are {}", path,
-         model.escape_whitespaces ? "put behind words" : "not spelled ▁");
+  check_gguf_spaces(model, path);
   if (find_field(description, "normalizer"))
     fail("{}: GGUF has no place for the replacements of a {}", path, folder.class_name);
   const auto count = static_cast<size_t>(vocab_size);
-  std::vector<std::string> texts(count);
-  std::vector<float> scores(count);
-  std::vector<int32_t> types(count, static_cast<int32_t>(Type::unused)), searched;
+  GgufPieces pieces{std::vector<std::string>(count), std::vector<float>(count),
+                    std::vector<int32_t>(count, static_cast<int32_t>(Type::unused))};
+  std::vector<std::string>& texts = pieces.texts;
+  std::vector<float>& scores = pieces.scores;
+  std::vector<int32_t>& types = pieces.types;
+  std::vector<int32_t> searched;
   const auto put = [&](int64_t id, const std::string& text, Type type) {
     if (id >= vocab_size)
       fail("{}: token {} has id {}, beyond the model's vocabulary of {}", path, text, id,
@@ -82,15 +84,7 @@ void write_gguf_sentencepiece(const TokenizerFolder& folder, const std::string& 
   }
   for (size_t id = 0; id < count; ++id)
     if (texts[id].empty()) texts[id] = fmt::format("[PAD{}]", id);
-  writer->set_string("tokenizer.ggml.model", "llama");
-  writer->set_string("tokenizer.ggml.pre", "default");
-  writer->set_strings("tokenizer.ggml.tokens", texts);
-  writer->set_float32s("tokenizer.ggml.scores", scores);
-  writer->set_int32s("tokenizer.ggml.token_type", types);
-  writer->set_bool("tokenizer.ggml.add_space_prefix", model.add_dummy_prefix);
-  writer->set_bool("tokenizer.ggml.remove_extra_whitespaces", model.remove_extra_whitespaces);
-  if (!model.charsmap.empty())
-    writer->set_bytes("tokenizer.ggml.precompiled_charsmap", model.charsmap);
+  write_gguf_pieces("llama", pieces, model, writer);
   writer->set_bool(kGgufSentencePiece, true);
   writer->set_bool(kGgufPrefixEach, folder.files.prefix_each);
   writer->set_int32s(kGgufSearchedIds, searched);

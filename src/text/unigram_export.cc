@@ -90,9 +90,7 @@ std::optional<SentencePieceModel> folder_unigram(const std::string& folder,
   if (!is_sentencepiece(bytes)) return std::nullopt;
   SentencePieceModel model = read_sentencepiece(bytes, path);
   if (model.kind != SentencePieceModel::Kind::unigram) return std::nullopt;
-  if (model.whitespace_as_suffix || !model.escape_whitespaces)
-    fail("{}: GGUF has no place for spaces that are {}", path,
-         model.escape_whitespaces ? "put behind words" : "not spelled ▁");
+  check_gguf_spaces(model, path);
   for (size_t id = 0; id < model.pieces.size(); ++id)
     if (tokenizer.token_text(static_cast<int32_t>(id)) != model.pieces[id].text)
       fail("{}: its pieces are not the folder's tokens: GGUF has no place for that", path);
@@ -108,22 +106,31 @@ void write_gguf_unigram(const SentencePieceModel& model, int64_t vocab_size,
   if (count > vocab_size)
     fail("{}: token {} has id {}, beyond the model's vocabulary of {}", where,
          model.pieces.back().text, count - 1, vocab_size);
-  std::vector<std::string> texts;
-  std::vector<float> scores;
-  std::vector<int32_t> types;
+  GgufPieces pieces;
   for (int64_t id = 0; id < vocab_size; ++id) {
     const bool used = id < count && !model.pieces[static_cast<size_t>(id)].text.empty();
     SentencePieceModel::Piece piece{fmt::format("[PAD{}]", id), kUnusedScore, Type::unused};
     if (used) piece = model.pieces[static_cast<size_t>(id)];
-    texts.push_back(piece.text);
-    scores.push_back(piece.score);
-    types.push_back(static_cast<int32_t>(piece.type));
+    pieces.texts.push_back(piece.text);
+    pieces.scores.push_back(piece.score);
+    pieces.types.push_back(static_cast<int32_t>(piece.type));
   }
-  writer->set_string("tokenizer.ggml.model", "t5");
+  write_gguf_pieces("t5", pieces, model, writer);
+}
+
+void check_gguf_spaces(const SentencePieceModel& model, const std::string& path) {
+  if (model.whitespace_as_suffix || !model.escape_whitespaces)
+    fail("{}: GGUF has no place for spaces that are {}", path,
+         model.escape_whitespaces ? "put behind words" : "not spelled ▁");
+}
+
+void write_gguf_pieces(const char* kind, const GgufPieces& pieces, const SentencePieceModel& model,
+                       formats::GgufWriter* writer) {
+  writer->set_string("tokenizer.ggml.model", kind);
   writer->set_string("tokenizer.ggml.pre", "default");
-  writer->set_strings("tokenizer.ggml.tokens", texts);
-  writer->set_float32s("tokenizer.ggml.scores", scores);
-  writer->set_int32s("tokenizer.ggml.token_type", types);
+  writer->set_strings("tokenizer.ggml.tokens", pieces.texts);
+  writer->set_float32s("tokenizer.ggml.scores", pieces.scores);
+  writer->set_int32s("tokenizer.ggml.token_type", pieces.types);
   writer->set_bool("tokenizer.ggml.add_space_prefix", model.add_dummy_prefix);
   writer->set_bool("tokenizer.ggml.remove_extra_whitespaces", model.remove_extra_whitespaces);
   if (!model.charsmap.empty())

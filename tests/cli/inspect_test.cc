@@ -98,6 +98,17 @@ void copy_case(const std::string& name, const Folder& folder) {
                                folder / file);
 }
 
+// Each change of that folder.
+void expect_all_refused(const std::string& folder_name, const std::vector<Refused>& cases) {
+  for (const Refused& test : cases) {
+    SCOPED_TRACE(test.name);
+    const Folder folder;
+    copy_case(folder_name, folder);
+    change(folder, test);
+    expect_refused(folder.path(), test.words);
+  }
+}
+
 TEST(CliInspect, SaysWhyAFolderCannotBeRun) {
   const std::vector<Refused> cases = {
       {"an unknown architecture",
@@ -144,13 +155,7 @@ TEST(CliInspect, SaysWhyAT5CannotBeRun) {
       {"a form of weights", "quantization_config", {{"quant_method", "gptq"}},
        {"config.json: quantization_config"}},
   };
-  for (const Refused& test : cases) {
-    SCOPED_TRACE(test.name);
-    const Folder folder;
-    copy_case("t5/t5", folder);
-    change(folder, test);
-    expect_refused(folder.path(), test.words);
-  }
+  expect_all_refused("t5/t5", cases);
 }
 
 TEST(CliInspect, SaysWhyAnRwkvCannotBeRun) {
@@ -168,13 +173,7 @@ TEST(CliInspect, SaysWhyAnRwkvCannotBeRun) {
       {"a form of weights", "quantization_config", {{"quant_method", "gptq"}},
        {"config.json: quantization_config"}},
   };
-  for (const Refused& test : cases) {
-    SCOPED_TRACE(test.name);
-    const Folder folder;
-    copy_case("language/rwkv", folder);
-    change(folder, test);
-    expect_refused(folder.path(), test.words);
-  }
+  expect_all_refused("language/rwkv", cases);
 }
 
 }  // namespace
