@@ -385,10 +385,13 @@ std::vector<Tensor> backward(const Problem& p, const Tensor& q, const Tensor& k,
   // One part per sequence, summed in order: heads are disjoint, sequences are not.
   Tensor dbias = biased ? Tensor::zeros({p.batch, p.options.distance_bias.numel()}) : Tensor();
   const auto of_head = backward_in_bf16(p.options) ? backward_head_in_bf16 : backward_head;
-  base::parallel_tasks(p.batch * p.heads, [&](int64_t item) {
-    const int64_t b = item / p.heads;
-    of_head(p, b, item % p.heads, q.f32(), k.f32(), v.f32(), out.f32(), lse.f32(), g.f32(),
-            {dq.f32(), dk.f32(), dv.f32(), biased ? dbias.f32() + b * dbias.size(1) : nullptr});
+  // A thread's own sequences first, which are the rows that it has had in the layer's other operations.
+  base::parallel_stream(p.batch * p.heads, 1, 1, [&](int64_t begin, int64_t end, int64_t) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t b = item / p.heads;
+      of_head(p, b, item % p.heads, q.f32(), k.f32(), v.f32(), out.f32(), lse.f32(), g.f32(),
+              {dq.f32(), dk.f32(), dv.f32(), biased ? dbias.f32() + b * dbias.size(1) : nullptr});
+    }
   });
   if (p.group > 1) {
     dk = sum_of_groups(p, dk, k.shape());

@@ -1,12 +1,13 @@
 #include "ops/low_rank.h"
 
-#include "kernels/onednn.h"
+#include <algorithm>
+#include <vector>
+
+#include "kernels/tile_matmul.h"
 #include "ops/common.h"
 
 namespace sumi::ops {
 namespace {
-
-using kernels::onednn::matmul;
 
 void check_columns(const Tensor& y, const Tensor& x, int64_t begin, int64_t k, int64_t n) {
   if (check_rows("add_low_rank", "x", x) != k)
@@ -15,6 +16,64 @@ void check_columns(const Tensor& y, const Tensor& x, int64_t begin, int64_t k, i
   if (row_count(y, width) != row_count(x, k) || begin < 0 || n > width - begin)
     fail("add_low_rank: {} columns from {} on of y {}, for x {}", n, begin, shape_string(y.shape()),
          shape_string(x.shape()));
+}
+
+struct LowRank {
+  int64_t rows, k, rank, n;  // x [rows, k], a [rank, k], b [n, rank]
+  int64_t begin, width;      // its columns begin there of y's
+  float scale;
+};
+
+// These products are bound by reading their rows, so each thread does all of them for its own, as in the layer's other
+// operations. middle = scale x Aᵀ, and y += middle Bᵀ.
+void forward(const LowRank& p, const float* x, const float* a, const float* b, float* middle, float* y) {
+  const kernels::TileKernels& tile = kernels::tile_kernels();
+  Tensor at = Tensor::empty({p.k, p.rank}), bt = Tensor::empty({p.rank, p.n});
+  tile.transpose(p.rank, p.k, a, p.k, at.f32(), p.rank);
+  tile.transpose(p.n, p.rank, b, p.rank, bt.f32(), p.n);
+  for_rows(p.rows, (p.k + p.n) * p.rank, [&](int64_t first, int64_t last) {
+    const int64_t m = last - first;
+    float* t = middle + first * p.rank;
+    tile.multiply(m, p.rank, p.k, x + first * p.k, p.k, 1, at.f32(), p.rank, t, p.rank, false);
+    elementwise().scale(t, p.scale, t, m * p.rank);
+    tile.multiply(m, p.n, p.rank, t, p.rank, 1, bt.f32(), p.n, y + first * p.width + p.begin, p.width, true);
+  });
+}
+
+// With dmiddle = scale dy B: dx = (add ? dx : 0) + dmiddle A, unless it is null; da += dmiddleᵀ x, db = dyᵀ middle.
+void backward(const LowRank& p, const float* x, const float* a, const float* b, const float* middle, const float* g,
+              float* dx, bool add, float* da, float* db) {
+  // Sums over rows are of chunks, in order, so that threads do not change them. Half a chunk is taken at once, which stays in
+  // the cache from product to product.
+  constexpr int64_t kChunk = 128, kRows = kChunk / 2;
+  const kernels::TileKernels& tile = kernels::tile_kernels();
+  const int64_t chunks = (p.rows + kChunk - 1) / kChunk, all = p.k + p.n;
+  Tensor sums = Tensor::empty({chunks, p.rank, all});  // of da, and of db turned, beside each other
+  base::parallel_for(chunks, 1, [&](int64_t from, int64_t to) {
+    std::vector<float> dmiddle(static_cast<size_t>(kRows * p.rank));
+    for (int64_t row = from * kChunk; row < std::min(to * kChunk, p.rows); row += kRows) {
+      const int64_t m = std::min(kRows, p.rows - row);
+      const bool more = row % kChunk > 0;
+      const float *dy = g + row * p.width + p.begin, *rows = x + row * p.k;
+      float* sum = sums.f32() + row / kChunk * p.rank * all;
+      tile.multiply(m, p.rank, p.n, dy, p.width, 1, b, p.rank, dmiddle.data(), p.rank, false);
+      elementwise().scale(dmiddle.data(), p.scale, dmiddle.data(), m * p.rank);
+      tile.multiply(p.rank, p.n, m, middle + row * p.rank, 1, p.rank, dy, p.width, sum + p.k, all, more);
+      if (dx) tile.multiply(m, p.k, p.rank, dmiddle.data(), p.rank, 1, a, p.k, dx + row * p.k, p.k, add);
+      tile.multiply(p.rank, p.k, m, dmiddle.data(), 1, p.rank, rows, p.k, sum, all, more);
+    }
+  });
+  Tensor turned = Tensor::zeros({p.rank, p.n});
+  for_columns(all, chunks * p.rank, [&](int64_t from, int64_t to) {
+    const int64_t of_a = std::clamp<int64_t>(p.k - from, 0, to - from), at = std::max<int64_t>(0, from - p.k);
+    for (int64_t r = 0; r < p.rank; ++r)
+      for (int64_t c = 0; c < chunks; ++c) {
+        const float* part = sums.f32() + (c * p.rank + r) * all + from;
+        elementwise().accumulate(part, da + r * p.k + from, of_a);
+        elementwise().accumulate(part + of_a, turned.f32() + r * p.n + at, to - from - of_a);
+      }
+    tile.transpose(p.rank, to - from - of_a, turned.f32() + at, p.n, db + at * p.rank, p.rank);
+  });
 }
 
 // A number that looks random, from `key` and `index` (the finaliser of splitmix64).
@@ -46,34 +105,17 @@ Tensor add_low_rank(const Tensor& y, int64_t begin, const Tensor& x, const Tenso
   check_shape("add_low_rank", "a", a, {rank, k});
   const int64_t n = row_count(b, rank);
   check_columns(y, x, begin, k, n);
-  const int64_t width = y.size(-1), rows = row_count(x, k);
+  const LowRank p{row_count(x, k), k, rank, n, begin, y.size(-1), scale};
   Tensor out = y.view(y.shape());
-  Tensor middle = Tensor::empty({rows, rank});
-  matmul({.transpose_b = true, .m = rows, .n = rank, .k = k}, x.f32(), a.f32(), middle.f32());
-  matmul({.transpose_b = true, .m = rows, .n = n, .k = rank, .alpha = scale, .beta = 1,
-          .ldc = width},
-         middle.f32(), b.f32(), out.f32() + begin);
+  Tensor middle = Tensor::empty({p.rows, rank});
+  forward(p, x.f32(), a.f32(), b.f32(), middle.f32(), out.f32());
   if (!needs_record({&y, &x, &a, &b})) return out;
   record(out, "add_low_rank", {y, x, a, b}, [=, record_of_x = record_of(x)](const Tensor& g) -> std::vector<Tensor> {
-    const float* dy = g.f32() + begin;
-    Tensor dmiddle = Tensor::empty({rows, rank}), dx, da, db;
-    matmul({.m = rows, .n = rank, .k = n, .alpha = scale, .lda = width}, dy, b.f32(),
-           dmiddle.f32());
-    if (Tensor sum = tensor::waiting_gradient(record_of_x); sum.defined()) {
-      matmul({.m = rows, .n = k, .k = rank, .beta = 1}, dmiddle.f32(), a.f32(), sum.f32());
-    } else if (x.requires_grad()) {
-      dx = Tensor::empty(x.shape());
-      matmul({.m = rows, .n = k, .k = rank}, dmiddle.f32(), a.f32(), dx.f32());
-    }
-    if (a.requires_grad()) {
-      da = Tensor::empty({rank, k});
-      matmul({.transpose_a = true, .m = rank, .n = k, .k = rows}, dmiddle.f32(), x.f32(), da.f32());
-    }
-    if (b.requires_grad()) {
-      db = Tensor::empty({n, rank});
-      matmul({.transpose_a = true, .m = n, .n = rank, .k = rows, .alpha = scale, .lda = width}, dy,
-             middle.f32(), db.f32());
-    }
+    Tensor dx, da = Tensor::zeros({rank, k}), db = Tensor::empty({n, rank}), sum = tensor::waiting_gradient(record_of_x);
+    const bool waiting = sum.defined();
+    if (!waiting && x.requires_grad()) dx = Tensor::empty(x.shape());
+    float* to = waiting ? sum.f32() : dx.defined() ? dx.f32() : nullptr;
+    backward(p, x.f32(), a.f32(), b.f32(), middle.f32(), g.f32(), to, waiting, da.f32(), db.f32());
     return {g, dx, da, db};
   });
   return out;

@@ -1,4 +1,5 @@
 // Products with packed weights: the frozen half of ops/linear.h.
+#include <algorithm>
 #include <cstring>
 
 #include "base/cpu.h"
@@ -52,6 +53,14 @@ int64_t panels_at_once(int64_t panels) {
   const int64_t turns = ((panels + grain - 1) / grain + threads - 1) / threads;  // of the thread that has most
   return turns * threads * grain * 20 > panels * 21 ? 2 : grain;
 }
+
+// Whether threads share the rows of an unpacked product and not the outputs. Each unpacks all of the weight then, but has the
+// same rows in every operation of a layer: those that its processor's second cache holds.
+bool shares_rows(int64_t rows) {
+  constexpr int64_t kRowsOfThread = 128;  // which outweigh the unpacking
+  return rows >= kRowsOfThread * base::num_threads();
+}
+constexpr int64_t kRowGrain = 4;
 
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
@@ -188,17 +197,21 @@ std::vector<const int32_t*> prepare_offsets(const std::vector<PackedMatrix>& seg
 void add_input_gradient(const Tensor& dy, const PackedWeight& weight, float* dx, bool accumulate) {
   using kernels::kGradientStrip;
   const int64_t n = weight.n(), k = weight.k(), rows = dy.numel() / n;
-  const int64_t strips = (k + kGradientStrip - 1) / kGradientStrip;
-  const int64_t piece = std::max<int64_t>(1, strips / (4 * base::num_threads()));  // strips that see rows of dy together
-  base::parallel_stream(strips, piece, 1, [&](int64_t first, int64_t last, int64_t) {
-    const int64_t begin = first * kGradientStrip, end = std::min(k, last * kGradientStrip);
-    const float* from = dy.f32();
+  const auto run = [&](int64_t row, int64_t count, int64_t begin, int64_t end) {
+    const float* from = dy.f32() + row * n;
     bool more = accumulate;
     for (const PackedMatrix& matrix : weight.segments()) {
-      kernels::unpacked_gradient(matrix, rows, from, n, begin, end, dx, more);
+      kernels::unpacked_gradient(matrix, count, from, n, begin, end, dx + row * k, more);
       from += matrix.n;
       more = true;
     }
+  };
+  if (shares_rows(rows))
+    return base::parallel_for(rows, kRowGrain, [&](int64_t first, int64_t last) { run(first, last - first, 0, k); });
+  const int64_t strips = (k + kGradientStrip - 1) / kGradientStrip;
+  const int64_t piece = std::max<int64_t>(1, strips / (4 * base::num_threads()));  // strips that see rows of dy together
+  base::parallel_stream(strips, piece, 1, [&](int64_t first, int64_t last, int64_t) {
+    run(0, rows, first * kGradientStrip, std::min(k, last * kGradientStrip));
   });
 }
 
@@ -275,8 +288,11 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   prepare_rows(args.x, args.m, weight.k(), Needs(weight.segments()), args);
   const std::vector<const int32_t*> offsets = prepare_offsets(weight.segments(), args);
 
-  const auto run = [&](int64_t begin, int64_t end, int64_t range_end) {
+  const auto unpacked = [](const PackedMatrix& matrix) { return matrix.quantized() && matrix.exact; };
+  const auto run_rows = [&](int64_t row, int64_t rows, int64_t begin, int64_t end, int64_t range_end) {
     kernels::MatmulArgs part = args;
+    part.m = rows;
+    part.x += row * weight.k();
     int64_t first_panel = 0, first_row = 0;
     for (size_t i = 0; i < weight.segments().size(); ++i) {
       const PackedMatrix& matrix = weight.segments()[i];
@@ -286,15 +302,21 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
         part.weight = matrix;
         part.offsets = offsets[i];
         if (!base::follows_streams()) part.ahead = std::min(matrix.panels(), range_end - first_panel);
-        part.y = y.f32() + first_row;
+        part.y = y.f32() + row * args.ldy + first_row;
         part.bias = bias.defined() ? bias.f32() + first_row : nullptr;
-        if (matrix.quantized() && matrix.exact) kernels::unpacked_product(part, from, to);
+        if (unpacked(matrix)) kernels::unpacked_product(part, from, to);
         else kernels::matmul_kernels().matmul(part, from, to);
       }
       first_panel += matrix.panels();
       first_row += matrix.n;
     }
   };
+  const auto run = [&](int64_t begin, int64_t end, int64_t range_end) { run_rows(0, args.m, begin, end, range_end); };
+  if (shares_rows(args.m) && std::ranges::all_of(weight.segments(), unpacked)) {
+    base::parallel_for(args.m, kRowGrain,
+                       [&](int64_t first, int64_t last) { run_rows(first, last - first, 0, panels, panels); });
+    return recorded(x, weight, y);
+  }
   if (args.m < 6 && panels > 0) {
     constexpr int64_t kGrain = 4;  // kernels take up to four panels at a time
     const int64_t piece = kPieceBytes / (static_cast<int64_t>(weight.bytes()) / panels) / kGrain * kGrain;

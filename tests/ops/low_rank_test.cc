@@ -2,6 +2,7 @@
 // in pieces.
 #include "ops/low_rank.h"
 
+#include "base/threads.h"
 #include "check.h"
 #include "ops/ops.h"
 
@@ -50,6 +51,35 @@ TEST(LowRank, InputsOfSeveralAddTheirGradients) {
         return add(made, linear(made, in[1]));
       },
       {x, w});
+}
+
+// Rows of several chunks and threads, with some left over, beside the same from products of their own.
+TEST(LowRank, OfManyRowsIsTheSameOnAnyNumberOfThreads) {
+  const int64_t rows = 301;
+  const Tensor x = random_tensor({rows, 40}, 1), w = random_tensor({50, 40}, 2), g = random_tensor({rows, 50}, 3);
+  const Tensor a = random_tensor({4, 40}, 4), b = random_tensor({33, 4}, 5);
+  const auto run = [&](bool apart) {
+    std::vector<Tensor> in = {x.clone(), a.clone(), b.clone()};
+    for (Tensor& t : in) t.set_requires_grad(true);
+    Tensor y = linear(in[0], w);
+    if (apart) {
+      const Tensor low = scale(linear(linear(in[0], in[1]), in[2]), 0.5f);
+      y = add(y, concat_last({Tensor::zeros({rows, 7}), low, Tensor::zeros({rows, 10})}));
+    } else {
+      y = add_low_rank(y, 7, in[0], in[1], in[2], 0.5f);
+    }
+    tensor::backward(y, g);
+    return std::vector<Tensor>{y, in[0].grad(), in[1].grad(), in[2].grad()};
+  };
+  const std::vector<Tensor> expected = run(true), found = run(false);
+  for (size_t i = 0; i < 4; ++i) expect_close(found[i], expected[i], 1e-4);
+  const int threads = base::num_threads();
+  for (const int other : {1, 3}) {
+    base::set_num_threads(other);
+    const std::vector<Tensor> again = run(false);
+    base::set_num_threads(threads);
+    for (size_t i = 0; i < 4; ++i) check::expect_same_bits(again[i], found[i]);
+  }
 }
 
 TEST(TokenRows, StandForThoseOfATableAndOfAHead) {
@@ -144,6 +174,33 @@ TEST_P(PackedGradient, IsDyTimesTheWeight) {
   ASSERT_GT(largest, 0);
   for (int64_t i = 0; i < want.numel(); ++i)
     ASSERT_NEAR(x.grad().f32()[i], want.f32()[i], 1e-4f * largest) << i;
+}
+
+// Many rows are shared by threads, few share the outputs: a row's bits are the same.
+TEST(PackedLinear, UnpacksForManyRowsWhatItDoesForFew) {
+  const int64_t n = 70, k = 96, rows = 128 * base::num_threads() + 5;
+  const auto quantized = [&](int64_t count, uint64_t seed) {
+    Tensor stored = Tensor::empty({count, k}, DType::q8_0);
+    std::mt19937 random(seed);
+    for (int64_t i = 0; i < stored.nbytes(); ++i) stored.bytes()[i] = static_cast<std::byte>(random() & 0x2f);
+    return stored;
+  };
+  const PackedWeight weight({quantized(n - 16, 1), quantized(16, 2)}, PackedWeight::Compute::f32);
+  const Tensor x = random_tensor({rows, k}, 1), g = random_tensor({rows, n}, 2), bias = random_tensor({n}, 3);
+  const auto run = [&](int64_t begin, int64_t count) {
+    Tensor part = x.rows(begin, count).clone();
+    part.set_requires_grad(true);
+    const Tensor y = linear(part, weight, bias);
+    tensor::backward(y, g.rows(begin, count).clone());
+    return std::pair{y, part.grad()};
+  };
+  const auto [y, dx] = run(0, rows);
+  for (int64_t begin = 0; begin < rows; begin += 50) {
+    const int64_t count = std::min<int64_t>(50, rows - begin);
+    const auto [few, dfew] = run(begin, count);
+    check::expect_same_bits(few, y.rows(begin, count));
+    check::expect_same_bits(dfew, dx.rows(begin, count));
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Types, PackedGradient,

@@ -14,7 +14,7 @@ constexpr int kRowsAtOnce = 12;  // of two vectors, of 32 registers
 constexpr int kRowsAtOnce = 4;
 #endif
 
-// kRows x kVecs vectors of c held in registers while p runs.
+// kRows x kVecs vectors of c held in registers while p runs. The lines of c below them, which are often next, are asked for.
 template <int kRows, int kVecs>
 inline void block(int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
                   int64_t b_row, float* c, int64_t c_row, bool accumulate) {
@@ -22,7 +22,7 @@ inline void block(int64_t k, const float* a, int64_t a_row, int64_t a_column, co
 #pragma GCC unroll 12
   for (int i = 0; i < kRows; ++i)
     for (int j = 0; j < kVecs; ++j) {
-      prefetch_to_write(c + i * c_row + j * kWidth);
+      prefetch_to_write(c + (i + kRows) * c_row + j * kWidth);
       sum[i][j] = accumulate ? Vec::load(c + i * c_row + j * kWidth) : Vec::zero();
     }
   // An address is a register and up to twice another: so four do for twelve rows. Left alone, g++ 12 keeps twelve, some in
@@ -83,9 +83,27 @@ inline void columns(int64_t m, int64_t k, const float* a, int64_t a_row, int64_t
     block<1, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
 }
 
+// Columns [0, n) of m rows, n a multiple of two vectors: rows first, so that c and a are gone through row by row.
+inline void tall(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
+                 int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  int64_t i = 0;
+  const auto rows_at_once = [&]<int kRows>() {
+    for (; i + kRows <= m; i += kRows)
+      for (int64_t j = 0; j < n; j += 2 * kWidth)
+        block<kRows, 2>(k, a + i * a_row, a_row, a_column, b + j, b_row, c + i * c_row + j, c_row, accumulate);
+  };
+  rows_at_once.template operator()<kRowsAtOnce>();
+  rows_at_once.template operator()<4>();
+  rows_at_once.template operator()<1>();
+}
+
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
               const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
   int64_t j = 0;
+  if (m > 2 * kRowsAtOnce && n > 2 * kWidth) {
+    j = n / (2 * kWidth) * (2 * kWidth);
+    tall(m, j, k, a, a_row, a_column, b, b_row, c, c_row, accumulate);
+  }
   for (; j + 2 * kWidth <= n; j += 2 * kWidth)
     columns<2>(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
   for (; j + kWidth <= n; j += kWidth)
