@@ -85,6 +85,8 @@ def with_pictures(architecture, model_type, text, vision, **changes):
 
 SIGLIP = dict(model_type="siglip_vision_model", hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2,
               image_size=28, patch_size=14)
+CLIP = dict(model_type="clip_vision_model", hidden_size=8, intermediate_size=12, num_hidden_layers=2, num_attention_heads=2,
+            image_size=28, patch_size=14, projection_dim=8)
 PIXTRAL = dict(model_type="pixtral", hidden_size=16, intermediate_size=24, num_hidden_layers=1, num_attention_heads=2, head_dim=8,
                image_size=28, patch_size=14, rope_theta=10000.0)
 
@@ -292,6 +294,14 @@ CASES = {
     "mistral3_pictures": (with_pictures(
         "Mistral3ForConditionalGeneration", "mistral3",
         modern("MistralForCausalLM", "mistral", head_dim=12, sliding_window=None), PIXTRAL, image_token_index=129), {}),
+    "llava_pictures": (with_pictures(
+        "LlavaForConditionalGeneration", "llava", llama(hidden_size=24, intermediate_size=40), CLIP, image_token_index=129), {}),
+    # As Pixtral 12B is written: what transformers' MistralConfig has by itself, 32 heads and 8 for keys, is left out.
+    "llava_mistral_pictures": (with_pictures(
+        "LlavaForConditionalGeneration", "llava",
+        rename(modern("MistralForCausalLM", "mistral", hidden_size=16, head_dim=2, intermediate_size=24, tie_word_embeddings=True),
+               num_attention_heads=None, num_key_value_heads=None, hidden_act=None),
+        {**PIXTRAL, "head_dim": 4, "hidden_size": 8, "intermediate_size": 12}, image_token_index=129), {}),
     "gemma3_new_keys": (gemma3(sliding_window_pattern=None, num_hidden_layers=2), dict(save_config=True)),
 }
 

@@ -45,6 +45,10 @@ Config text_part(const Config& config) {
   nlohmann::json part = config.get_object("text_config").json();
   for (const char* key : {"tie_word_embeddings", "vocab_size", "bos_token_id", "eos_token_id", "pad_token_id"})
     if (!formats::has_field(part, key) && config.has(key)) part[key] = config.json().at(key);
+  const std::string type = config.get_object("text_config").get_string("model_type", "");
+  const nlohmann::json defaults = text_wrappers().defaults.value(type, nlohmann::json::object());
+  for (const auto& [key, value] : defaults.items())
+    if (!part.contains(key)) part[key] = value;
   const Config text(std::move(part), config.file() + ": text_config");
   check_runnable(text);
   return text;

@@ -16,7 +16,8 @@ namespace sumi::models {
 bool has_text_part(const Config& config);
 
 // The text model's configuration; `config` itself if there is no such part. What the part leaves out counts from
-// around it. Throws Error on weights in a form that is not known (check_runnable).
+// around it, then as transformers' configuration class of its model_type has it. Throws Error on weights in a form
+// that is not known (check_runnable).
 Config text_part(const Config& config);
 
 // The text model's weights under the names that they have in a folder of their own.

@@ -134,7 +134,7 @@ INSTANTIATE_TEST_SUITE_P(
                     "phi3_tied", "falcon_7b", "falcon_40b", "falcon_11b", "falcon_rw", "mpt",
                     "mpt_clipped", "mpt_normed", "mpt_beyond", "bloom", "bloom_beyond", "qwen3",
                     "qwen3_window", "smollm3", "gemma", "gemma2", "gemma3", "gemma3_new_keys",
-                    "gemma3_pictures", "mistral3_pictures", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth", "gpt_bigcode", "gpt_bigcode_heads", "santacoder",
+                    "gemma3_pictures", "mistral3_pictures", "llava_pictures", "llava_mistral_pictures", "rwkv", "rwkv_odd", "rwkv_tied", "rwkv_pth", "gpt_bigcode", "gpt_bigcode_heads", "santacoder",
                     "starcoder2", "starcoder2_plain", "opt", "opt_350m", "opt_untied", "galactica",
                     "glm", "glm_tied", "glm4", "glm4_tied", "chatglm", "chatglm2", "chatglm2_heads",
                     "olmo", "olmo2", "baichuan_7b", "baichuan_13b", "internlm", "internlm2",

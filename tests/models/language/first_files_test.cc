@@ -108,12 +108,36 @@ std::string first_name(const std::string& name) {
 }
 
 TEST(TextPart, OpensUnderTheFirstNames) {
-  for (const char* name : {"gemma3_pictures", "mistral3_pictures"}) {
+  for (const char* name : {"gemma3_pictures", "mistral3_pictures", "llava_pictures"}) {
     const formats::TemporaryFolder folder;
     write_renamed(name, folder.path(), first_name);
     OpenOptions options;
     options.compute = ComputeType::f32;
     expect_logits(open_language_model(folder.path(), options), name);
+  }
+}
+
+// LLaVA has text models of several families, under either of the names.
+TEST(TextPart, OfLlavaIsOfAFamilyOfItsOwn) {
+  for (const char* name : {"llama", "mistral", "qwen2"}) {
+    const Json text = formats::read_json_file(case_folder(name) + "/config.json");
+    const Json config = {{"architectures", {"LlavaForConditionalGeneration"}},
+                         {"model_type", "llava"},
+                         {"text_config", text},
+                         {"vision_config", {{"model_type", "clip_vision_model"}}}};
+    for (const bool first : {false, true}) {
+      const formats::TemporaryFolder folder;
+      write_renamed(name, folder.path(), [first](const std::string& own) {
+        if (first) return "language_model." + own;
+        return own.rfind("model.", 0) == 0 ? "model.language_model." + own.substr(6) : own;
+      });
+      folder.write("config.json", config.dump());
+      OpenOptions options;
+      options.compute = ComputeType::f32;
+      const LanguageModelFiles files = open_language_model(folder.path(), options);
+      EXPECT_EQ(files.architecture, name);
+      expect_logits(files, name);
+    }
   }
 }
 
@@ -176,6 +200,68 @@ TEST(TextPart, OfThePublished4bHasItsSizes) {
   EXPECT_FLOAT_EQ(spec.attention_scale, 1.0f / 16);
 }
 
+// llava-hf/llava-1.5-7b-hf leaves out all sizes: they are LlamaConfig's own.
+TEST(TextPart, OfLlava15HasItsSizes) {
+  const Json text = {{"_name_or_path", "lmsys/vicuna-7b-v1.5"},
+                     {"architectures", {"LlamaForCausalLM"}},
+                     {"max_position_embeddings", 4096},
+                     {"model_type", "llama"},
+                     {"rms_norm_eps", 1e-5},
+                     {"torch_dtype", "float16"},
+                     {"vocab_size", 32064}};
+  Json json = {{"architectures", {"LlavaForConditionalGeneration"}},
+               {"image_token_index", 32000},
+               {"model_type", "llava"},
+               {"text_config", text},
+               {"tie_word_embeddings", false},
+               {"vision_config", {{"hidden_size", 1024}, {"model_type", "clip_vision_model"}}}};
+  const Config config = text_part(Config(json, "config.json"));
+  const Family& family = family_for(config);
+  EXPECT_STREQ(family.name, "llama");
+  const DecoderSpec spec = family.from_config(config);
+  EXPECT_NO_THROW(check_spec(spec, config.file()));
+  EXPECT_EQ(spec.vocab_size, 32064);
+  EXPECT_EQ(spec.hidden_size, 4096);
+  EXPECT_EQ(spec.intermediate_size, 11008);
+  EXPECT_EQ(spec.num_layers, 32);
+  EXPECT_EQ(spec.num_heads, 32);
+  EXPECT_EQ(spec.num_kv_heads, 32);
+  EXPECT_EQ(spec.head_dim, 128);
+  EXPECT_EQ(spec.max_positions, 4096);
+  EXPECT_FALSE(spec.tied_head);
+
+  // A null is no value that was left out, and other families' parts have no sizes of their own.
+  const auto message = [&] {
+    return formats::error_of([&] {
+      const Config part = text_part(Config(json, "config.json"));
+      family_for(part).from_config(part);
+    });
+  };
+  json["text_config"]["hidden_size"] = nullptr;
+  formats::expect_mentions(message(), "config.json: text_config: hidden_size");
+  json["text_config"] = {{"model_type", "qwen3"}, {"vocab_size", 131}};
+  formats::expect_mentions(message(), "config.json: text_config: hidden_size");
+}
+
+// Defaults differ between families: Mistral's and Qwen2's keys and contexts.
+TEST(TextPart, HasTheDefaultsOfItsType) {
+  const auto spec = [](const char* type) {
+    const Config config = text_part(Config({{"architectures", {"LlavaForConditionalGeneration"}},
+                                            {"text_config", {{"model_type", type}}}},
+                                           "config.json"));
+    return family_for(config).from_config(config);
+  };
+  const DecoderSpec mistral = spec("mistral"), qwen2 = spec("qwen2");
+  EXPECT_EQ(mistral.intermediate_size, 14336);
+  EXPECT_EQ(mistral.num_kv_heads, 8);
+  EXPECT_EQ(mistral.max_positions, 131072);
+  EXPECT_EQ(mistral.windows, std::vector<int64_t>(32, 4096));
+  EXPECT_EQ(qwen2.vocab_size, 151936);
+  EXPECT_EQ(qwen2.intermediate_size, 22016);
+  EXPECT_EQ(qwen2.num_kv_heads, 32);
+  EXPECT_EQ(qwen2.max_positions, 32768);
+}
+
 TEST(TextPart, IsNamedWhereItIsMissingOrQuantized) {
   const auto message = [](const Json& json) {
     return formats::error_of([&] { text_part(Config(json, "config.json")); });
@@ -189,15 +275,15 @@ TEST(TextPart, IsNamedWhereItIsMissingOrQuantized) {
 
 // A trained or merged model is its text model, in a folder that transformers opens as one.
 TEST(TextPart, IsWrittenAsAFolderOfItsOwn) {
-  for (const char* name : {"gemma3_pictures", "mistral3_pictures"}) {
+  for (const char* name : {"gemma3_pictures", "mistral3_pictures", "llava_pictures", "llava_mistral_pictures"}) {
     const formats::TemporaryFolder folder;
     const LanguageModelFiles files = open_case(name, ComputeType::f32, true);
     write_model_folder(*files.model, case_folder(name), folder.path(), DType::f32, "");
     const Json config = formats::read_json_file(folder.file("config.json"));
     EXPECT_FALSE(config.contains("text_config"));
-    EXPECT_EQ(config["architectures"][0], std::string(name) == "gemma3_pictures"
-                                              ? "Gemma3ForCausalLM"
-                                              : "MistralForCausalLM");
+    EXPECT_EQ(config["architectures"][0], std::string(name) == "gemma3_pictures"  ? "Gemma3ForCausalLM"
+                                          : std::string(name) == "llava_pictures" ? "LlamaForCausalLM"
+                                                                                  : "MistralForCausalLM");
     OpenOptions options;
     options.compute = ComputeType::f32;
     expect_logits(open_language_model(folder.path(), options), name);

@@ -43,6 +43,9 @@ Family roberta_family();
 // Models around a text model of ours (text_part.h): their names in config.json, as Family has them.
 struct TextWrappers {
   std::vector<const char*> architectures, model_types;
+  // By the text model's model_type: what transformers' configuration class has by itself, as far as the family does
+  // not. transformers leaves it out where it writes a configuration as part of another.
+  nlohmann::json defaults;
 };
 const TextWrappers& text_wrappers();
 

@@ -34,20 +34,7 @@ DecoderSpec gemma2_from_config(const Config& config) {
   return spec;
 }
 
-// The 4B's and larger ones' files leave out what transformers' Gemma3TextConfig has by itself.
-Config with_gemma3_defaults(const Config& config) {
-  nlohmann::json json = config.json();
-  const nlohmann::json defaults = {{"vocab_size", 262208},          {"num_attention_heads", 8},
-                                   {"num_key_value_heads", 4},      {"head_dim", 256},
-                                   {"max_position_embeddings", 131072}, {"hidden_size", 2304},
-                                   {"intermediate_size", 9216},     {"num_hidden_layers", 26}};
-  for (const auto& [key, value] : defaults.items())
-    if (!config.has(key)) json[key] = value;
-  return Config(std::move(json), config.file());
-}
-
-DecoderSpec gemma3_from_config(const Config& given) {
-  const Config config = with_gemma3_defaults(given);
+DecoderSpec gemma3_from_config(const Config& config) {
   DecoderSpec spec = windowed_from_config(config, 6);
   spec.query_key_norm = QueryKeyNorm::heads;
   spec.max_positions = config.get_int("max_position_embeddings");  // what the 4B's linear scaling reaches
