@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "models/language/text_part.h"
 #include "nn/lora_file.h"
 
 namespace sumi::cli {
@@ -147,7 +148,7 @@ OpenedModel open_model(const std::string& model, const ComputeFlags& flags) {
   OpenedModel opened;
   std::optional<nn::LoraFile> adapter;
   if (!flags.adapter.empty()) {
-    options.lora = adapter.emplace(flags.adapter).packed();
+    options.lora = adapter.emplace(flags.adapter, models::text_part_module).packed();
     options.token_rows = adapter->token_rows();
   }
   opened.files = models::open_language_model(model, options);

@@ -112,7 +112,9 @@ void write_lora(const std::string& folder, const LoraConfig& config,
   formats::write_text_file(folder + kConfigFile, json.dump(2) + "\n");
 }
 
-LoraFile::LoraFile(const std::string& folder) : folder_(folder) {
+LoraFile::LoraFile(const std::string& folder,
+                   const std::function<std::string(const std::string&)>& own_name)
+    : folder_(folder) {
   const std::string path = folder + kConfigFile;
   if (!formats::file_exists(path)) fail("{}: no adapter_config.json: not an adapter", folder);
   const nlohmann::json config = formats::read_json_file(path);
@@ -128,39 +130,38 @@ LoraFile::LoraFile(const std::string& folder) : folder_(folder) {
   config_.targets = targets_of(config, path);
   const std::string weights = folder + kWeightsFile;
   const formats::SafetensorsFile file(weights);
+  bool left_out = false;
   for (const formats::TensorInfo& info : file.tensors()) {
-    if (info.name.rfind(kPrefix, 0) == 0 && ends_with(info.name, kTokenRows)) {
-      read_token_rows(file, info.name, config, path);
-      continue;
-    }
     const bool is_a = ends_with(info.name, kA), is_b = ends_with(info.name, kB);
-    if (info.name.rfind(kPrefix, 0) != 0 || !(is_a || is_b))
+    const std::string kind = is_a ? kA : is_b ? kB : kTokenRows;
+    if (info.name.rfind(kPrefix, 0) != 0 || !ends_with(info.name, kind))
       fail("{}: tensor {}: expected names {}<module>{} and {}", weights, info.name, kPrefix, kA,
            kB);
-    const std::string module = info.name.substr(
-        kPrefix.size(), info.name.size() - kPrefix.size() - (is_a ? kA : kB).size());
+    const std::string stored_name =
+        info.name.substr(kPrefix.size(), info.name.size() - kPrefix.size() - kind.size());
+    const std::string module = own_name ? own_name(stored_name) : stored_name;
+    if (module.empty()) {
+      left_out = true;
+      continue;
+    }
     const Tensor stored = file.get(info.name);
+    const bool is_rank = is_a || is_b;
     if (!is_float(stored.dtype()) || stored.dim() != 2 ||
-        stored.size(is_a ? 0 : 1) != config_.rank)
-      fail("{}: tensor {}: expected a float matrix of rank {}, found {} {}", weights, info.name,
-           config_.rank, dtype_name(stored.dtype()), tensor::shape_string(stored.shape()));
-    (is_a ? modules_[module].a : modules_[module].b) = stored.to(DType::f32);
+        (is_rank && stored.size(is_a ? 0 : 1) != config_.rank))
+      fail("{}: tensor {}: expected a float matrix{}, found {} {}", weights, info.name,
+           is_rank ? fmt::format(" of rank {}", config_.rank) : "", dtype_name(stored.dtype()),
+           tensor::shape_string(stored.shape()));
+    Tensor& place = is_a ? modules_[module].a : is_b ? modules_[module].b : tokens_[module].rows;
+    if (place.defined())
+      fail("{}: tensor {}: module {} has one already", weights, info.name, module);
+    place = stored.to(DType::f32);
+    if (!is_rank) tokens_[module].begin = first_token(config, stored_name, stored.size(0), path);
   }
   for (const auto& [module, matrices] : modules_)
     if (!matrices.a.defined() || !matrices.b.defined())
       fail("{}: module {}: one of A and B is missing", weights, module);
-  if (modules_.empty()) fail("{}: there are no adapters", weights);
-}
-
-void LoraFile::read_token_rows(const formats::SafetensorsFile& file, const std::string& name,
-                               const nlohmann::json& config, const std::string& path) {
-  const std::string module =
-      name.substr(kPrefix.size(), name.size() - kPrefix.size() - std::strlen(kTokenRows));
-  const Tensor stored = file.get(name);
-  if (!is_float(stored.dtype()) || stored.dim() != 2)
-    fail("{}: tensor {}: expected a float matrix, found {} {}", path, name,
-         dtype_name(stored.dtype()), tensor::shape_string(stored.shape()));
-  tokens_[module] = {first_token(config, module, stored.size(0), path), stored.to(DType::f32)};
+  if (modules_.empty())
+    fail("{}: there are no adapters{}", weights, left_out ? " but of layers that are not run" : "");
 }
 
 TokenRowSource LoraFile::token_rows() {

@@ -1,6 +1,7 @@
 // Adapters on disk, as peft keeps them: adapter_config.json and adapter_model.safetensors.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -45,9 +46,11 @@ void write_lora(const std::string& folder, const LoraConfig& config,
 // An adapter folder that is read.
 class LoraFile {
  public:
+  // `own_name` gives the model's name of a module in the file, "" where the model runs without it; null: they are equal.
   // Throws Error naming the file and what in it is wrong, missing or of a kind that is not known
   // (DoRA, other tuners, weights beyond A, B and rows of consecutive tokens).
-  explicit LoraFile(const std::string& folder);
+  explicit LoraFile(const std::string& folder,
+                    const std::function<std::string(const std::string&)>& own_name = nullptr);
 
   const LoraConfig& config() const { return config_; }
   const std::string& folder() const { return folder_; }
@@ -66,9 +69,6 @@ class LoraFile {
   void check_all_used() const;
 
  private:
-  void read_token_rows(const formats::SafetensorsFile& file, const std::string& name,
-                       const nlohmann::json& config, const std::string& path);
-
   std::string folder_;
   LoraConfig config_;
   std::map<std::string, LoraMatrices> modules_;

@@ -51,6 +51,21 @@ TEST(Cli, ThreadsWaitBrieflyUnlessTheUserSaysHow) {
   EXPECT_EQ(spins(run("--version", unset + " OMP_WAIT_POLICY=passive")), 0);
 }
 
+// An adapter that peft made over a model with pictures (tools/reference/whole_adapter.py).
+TEST(Cli, AdapterOfAWholeModelIsOfItsText) {
+  const std::string model = std::string(SUMI_TEST_DATA) + "/language/llava_pictures";
+  const formats::SafetensorsFile expected(model + "/adapter/expected.safetensors");
+  const auto ids = [&](const char* name) {
+    const Tensor tensor = expected.get(name);
+    return joined({tensor.data<int32_t>(), tensor.data<int32_t>() + tensor.numel()});
+  };
+  const std::string ask = " --prompt-ids " + ids("prompt_ids") +
+                          " --max-tokens 12 --temperature 0 --dtype f32 --ignore-eos";
+  const Outcome adapted = run("generate " + model + " --adapter " + model + "/adapter" + ask);
+  EXPECT_EQ(adapted.out, ids("greedy_ids") + "\n") << adapted.err;
+  EXPECT_NE(run("generate " + model + ask).out, adapted.out);
+}
+
 TEST(Cli, EveryVerbHasHelpWithExamples) {
   for (const char* verb : {"", "chat", "generate", "tokenize", "inspect", "perplexity", "image", "bench"}) {
     const Outcome outcome = run(std::string(verb) + " --help");

@@ -75,7 +75,7 @@ void merge_adapter(const std::string& model, const std::string& adapter, const s
                    DType dtype) {
   const std::string path = resolve_model(model);
   check_exportable(path, "merging an adapter");
-  nn::LoraFile file(adapter);
+  nn::LoraFile file(adapter, text_part_module);
   OpenOptions options;
   options.trainable = true;
   options.edit = [&](const nn::LoraSite& site, Tensor& weight) { file.merge_into(site, weight); };

@@ -54,6 +54,12 @@ Config text_part(const Config& config) {
   return text;
 }
 
+std::string text_part_module(const std::string& module) {
+  if (is_for_pictures(module)) return "";
+  const std::string own = own_name(module);
+  return own.empty() ? module : own;
+}
+
 TextPartTensors::TextPartTensors(const formats::TensorSource& source) : source_(source) {
   for (const formats::TensorInfo& info : source_.tensors()) {
     const std::string own = own_name(info.name);

@@ -20,6 +20,10 @@ bool has_text_part(const Config& config);
 // that is not known (check_runnable).
 Config text_part(const Config& config);
 
+// The text model's own name of a module in an adapter for the whole model; "" if it is for pictures. Other names are
+// the text model's own already.
+std::string text_part_module(const std::string& module);
+
 // The text model's weights under the names that they have in a folder of their own.
 class TextPartTensors : public formats::TensorSource {
  public:
