@@ -111,7 +111,7 @@ def write_reader_seeds():
 
 
 def gguf_tokenizer_seed(name, model, tokens, kinds, **more):
-    """One GGUF file without tensors; `more` are further tokenizer.ggml keys."""
+    """One GGUF file without tensors; `more` are further keys, of tokenizer.ggml where they have no dot."""
     path = CORPUS / "gguf_tokenizer" / name
     path.parent.mkdir(parents=True, exist_ok=True)
     writer = gguf.GGUFWriter(path, "test")
@@ -121,7 +121,7 @@ def gguf_tokenizer_seed(name, model, tokens, kinds, **more):
     for key, value in more.items():
         add = (writer.add_array if isinstance(value, (list, bytes)) else writer.add_bool if isinstance(value, bool) else
                writer.add_uint32 if isinstance(value, int) else writer.add_string)
-        add(f"tokenizer.ggml.{key}", value)
+        add(key if "." in key else f"tokenizer.ggml.{key}", value)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.close()
@@ -134,6 +134,11 @@ def write_gguf_tokenizer_seeds():
     scores = [0.0] * 14 + [-1.0, -2.0, -3.0]
     gguf_tokenizer_seed("llama.gguf", "llama", sentence, kinds, scores=scores, bos_token_id=1, eos_token_id=2,
                         unknown_token_id=0, add_bos_token=True, add_space_prefix=True)
+    # As `sumi convert` writes SentencePiece's BPE.
+    gguf_tokenizer_seed("sentencepiece.gguf", "llama", sentence, kinds, scores=scores, bos_token_id=1, eos_token_id=2,
+                        unknown_token_id=0, add_bos_token=False, add_space_prefix=True, remove_extra_whitespaces=True,
+                        **{"sumi.tokenizer.sentencepiece": True, "sumi.tokenizer.prefix_each": False,
+                           "sumi.tokenizer.searched_token_ids": [2, 5], "sumi.tokenizer.prefix_token_ids": [1, 5]})
     symbols = ["<s>", "</s>", *"Helowrd", "Ġ", "12", "lo", "Ġw", "He", "1", "2"]
     gguf_tokenizer_seed("gpt2.gguf", "gpt2", symbols, [control] * 2 + [normal] * (len(symbols) - 2), pre="gpt-2",
                         merges=["l o", "Ġ w", "H e"], bos_token_id=0, eos_token_id=1, add_eos_token=True)
