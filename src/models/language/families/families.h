@@ -53,6 +53,11 @@ const TextWrappers& text_wrappers();
 DecoderSpec gemma_spec(const Config& config);
 DecoderSpec gemma_spec(const formats::GgufFile& file);
 
+// What GPT-2 shares with GPTBigCode; `layout` is that of its matrices in Hugging Face files.
+DecoderSpec gpt2_spec(const Config& config);
+DecoderSpec gpt2_spec(const formats::GgufFile& file);
+WeightTable gpt2_weights(Layout layout);
+
 // The names that LLaMA's Hugging Face files made common. LLaMA's own GGUF files keep query and key
 // in RoPE's neighbouring pairs; its relatives' do not.
 WeightTable llama_weights(Layout gguf_query_key_layout);

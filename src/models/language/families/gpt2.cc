@@ -12,40 +12,52 @@ void use_gpt2_layers(DecoderSpec& spec) {
   spec.qkv_bias = spec.attention_output_bias = spec.mlp_bias = true;
 }
 
-DecoderSpec from_config(const Config& config) {
+}  // namespace
+
+DecoderSpec gpt2_spec(const Config& config) {
   DecoderSpec spec = gpt_spec(config);
   use_gpt2_layers(spec);
   if (!config.get_bool("scale_attn_weights", true)) spec.attention_scale = 1;
-  spec.attention_scale_by_layer = config.get_bool("scale_attn_by_inverse_layer_idx", false);
   spec.tied_head = config.get_bool("tie_word_embeddings", true);
   return spec;
 }
 
-DecoderSpec from_gguf(const formats::GgufFile& file) {
+DecoderSpec gpt2_spec(const formats::GgufFile& file) {
   DecoderSpec spec = common_spec(file);
   use_gpt2_layers(spec);
   spec.activation = ops::Activation::gelu_tanh;
   return spec;
 }
 
-}  // namespace
-
-Family gpt2_family() {
-  const WeightTable weights = {
+WeightTable gpt2_weights(Layout layout) {
+  return {
       {Slot::token_embedding, "transformer.wte", "token_embd"},
       {Slot::position_embedding, "transformer.wpe", "position_embd"},
       {Slot::attention_norm, "transformer.h.{}.ln_1", "blk.{}.attn_norm"},
-      {Slot::query_key_value, "transformer.h.{}.attn.c_attn", "blk.{}.attn_qkv",
-       Layout::transposed},
-      {Slot::attention_output, "transformer.h.{}.attn.c_proj", "blk.{}.attn_output",
-       Layout::transposed},
+      {Slot::query_key_value, "transformer.h.{}.attn.c_attn", "blk.{}.attn_qkv", layout},
+      {Slot::attention_output, "transformer.h.{}.attn.c_proj", "blk.{}.attn_output", layout},
       {Slot::mlp_norm, "transformer.h.{}.ln_2", "blk.{}.ffn_norm"},
-      {Slot::up, "transformer.h.{}.mlp.c_fc", "blk.{}.ffn_up", Layout::transposed},
-      {Slot::down, "transformer.h.{}.mlp.c_proj", "blk.{}.ffn_down", Layout::transposed},
+      {Slot::up, "transformer.h.{}.mlp.c_fc", "blk.{}.ffn_up", layout},
+      {Slot::down, "transformer.h.{}.mlp.c_proj", "blk.{}.ffn_down", layout},
       {Slot::final_norm, "transformer.ln_f", "output_norm"},
       {Slot::head, "lm_head", "output"},
   };
-  return {"gpt2", {"GPT2LMHeadModel"}, {"gpt2"}, {"gpt2"}, weights, from_config, from_gguf};
+}
+
+namespace {
+
+DecoderSpec from_config(const Config& config) {
+  DecoderSpec spec = gpt2_spec(config);
+  spec.attention_scale_by_layer = config.get_bool("scale_attn_by_inverse_layer_idx", false);
+  return spec;
+}
+
+}  // namespace
+
+Family gpt2_family() {
+  return {"gpt2",   {"GPT2LMHeadModel"},              {"gpt2"},
+          {"gpt2"}, gpt2_weights(Layout::transposed), from_config,
+          gpt2_spec};
 }
 
 }  // namespace sumi::models
