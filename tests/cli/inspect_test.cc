@@ -133,6 +133,20 @@ TEST(CliInspect, SaysWhyAFolderCannotBeRun) {
   }
 }
 
+// Fields under the names that some families have.
+TEST(CliInspect, SaysWhyAFamilysFolderCannotBeRun) {
+  expect_all_refused("language/falcon_7b", {{"an activation",
+                                             "activation",
+                                             "snake",
+                                             {"config.json: activation: unknown name \"snake\""}}});
+  expect_all_refused("language/gpt_bigcode",
+                     {{"an activation",
+                       "activation_function",
+                       "snake",
+                       {"config.json: activation_function: unknown name \"snake\""}},
+                      {"attention to another text", "add_cross_attention", true, {"config.json: add_cross_attention"}}});
+}
+
 TEST(CliInspect, SaysWhyAT5CannotBeRun) {
   const std::vector<Refused> cases = {
       {"another head", "architectures", {"T5ForTokenClassification"},

@@ -30,7 +30,7 @@ DecoderSpec from_config(const Config& config) {
   spec.max_positions = config.get_int("max_position_embeddings", 2048);
   use_layer_norms(spec);
   spec.norm_eps = static_cast<float>(config.get_float("layer_norm_epsilon", 1e-5));
-  spec.activation = ops::activation_from_name(config.get_string("activation", "gelu"));
+  spec.activation = config.get_activation("activation", "gelu");
   spec.parallel_residual = grouped || config.get_bool("parallel_attn", true);
   spec.one_norm =
       spec.parallel_residual && (!grouped || config.get_int("num_ln_in_parallel_attn", 2) == 1);
