@@ -1,8 +1,9 @@
 #include "text/tokenizer_files.h"
 
-#include <algorithm>
 #include <bit>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "formats/atomic_file.h"
@@ -141,24 +142,22 @@ class Message {
   std::string text_;
 };
 
-// Whether a token of such a file was added to the model, where the file tells those from the model's own.
-bool was_added(const std::optional<std::vector<int64_t>>& searched, int64_t id) {
-  return searched && std::find(searched->begin(), searched->end(), id) != searched->end();
-}
+// The tokens that were added to the model; null where the file does not tell those from the model's own.
+using AddedIds = std::optional<std::set<int64_t>>;
 
-std::optional<std::vector<int64_t>> read_searched(const formats::GgufFile& file) {
+AddedIds read_searched(const formats::GgufFile& file) {
   if (!file.get_bool(kGgufSentencePiece, false)) return std::nullopt;
-  return file.has_key(kGgufSearchedIds) ? file.get_ints(kGgufSearchedIds) : std::vector<int64_t>();
+  if (!file.has_key(kGgufSearchedIds)) return std::set<int64_t>();
+  const std::vector<int64_t> ids = file.get_ints(kGgufSearchedIds);
+  return std::set<int64_t>(ids.begin(), ids.end());
 }
 
 // unigram: T5's; else BPE.
 void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokenizer,
-                         const std::vector<int64_t>& kinds, bool unigram,
+                         const std::vector<int64_t>& kinds, const AddedIds& searched, bool unigram,
                          const std::string& path) {
   const std::vector<double> scores = file.get_floats("tokenizer.ggml.scores");
-  // As sentencepiece reads it, where the file says so.
-  const bool exact = !unigram && file.get_bool(kGgufSentencePiece, false);
-  const auto searched = read_searched(file);
+  const bool exact = !unigram && searched;  // as sentencepiece reads it
   Message model;
   bool bytes = false;
   for (int32_t id = 0; id < tokenizer.vocab_size(); ++id) {
@@ -169,7 +168,8 @@ void write_sentencepiece(const formats::GgufFile& file, const Tokenizer& tokeniz
     // BPE models have no unused pieces; one that is found whole is in nobody's way.
     if (kind == TokenKind::unused && !unigram) kind = TokenKind::user_defined;
     if (unigram && tokenizer.unk_id == id) kind = TokenKind::unknown;
-    if (kind == TokenKind::user_defined && was_added(searched, id)) kind = TokenKind::control;
+    if (kind == TokenKind::user_defined && searched && searched->count(id) > 0)
+      kind = TokenKind::control;
     Message piece;
     piece.bytes(1, tokenizer.token_text(id));
     piece.real(2, at < scores.size() ? static_cast<float>(scores[at]) : 0.0f);
@@ -205,8 +205,9 @@ void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& token
   if (!spm && model != "gpt2")
     fail("{}: tokenizer.ggml.model: writing {} as files is not known; gpt2, llama and t5 are",
          file.describe(), model);
+  const AddedIds searched = read_searched(file);
   if (spm)
-    write_sentencepiece(file, tokenizer, kinds, unigram,
+    write_sentencepiece(file, tokenizer, kinds, searched, unigram,
                         folder + (unigram ? "/spiece.model" : "/tokenizer.model"));
   else
     write_byte_level(file, tokenizer, kinds, folder);
@@ -227,10 +228,9 @@ void write_tokenizer_files(const formats::GgufFile& file, const Tokenizer& token
     // After a special token, text gets the space before it again.
     config["legacy"] = file.get_bool(kGgufPrefixEach, true);
     config["added_tokens_decoder"] = OrderedJson::object();
-    const auto searched = read_searched(file);
     for (size_t id = 0; id < kinds.size(); ++id)
       if (is_added(static_cast<TokenKind>(kinds[id])) &&
-          (!searched || was_added(searched, static_cast<int64_t>(id))))
+          (!searched || searched->count(static_cast<int64_t>(id)) > 0))
         config["added_tokens_decoder"][std::to_string(id)] =
             added_token(tokenizer.token_text(static_cast<int32_t>(id)),
                         static_cast<TokenKind>(kinds[id]));
