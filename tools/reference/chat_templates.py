@@ -18,7 +18,8 @@ import time
 from transformers.utils import chat_template_utils
 
 from template_cases import CASES, UNSUPPORTED
-from template_families import FAMILIES, conversations
+from template_conversations import conversations
+from template_families import FAMILIES
 
 NOW = 1721000000  # what strftime_now shows, in UTC
 DATA = pathlib.Path(__file__).resolve().parents[2] / "tests" / "data" / "templates"
