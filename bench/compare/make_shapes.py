@@ -30,7 +30,7 @@ SHAPES = {
     "t5-large": (dict(architectures=["T5ForConditionalGeneration"], model_type="t5", vocab_size=32128, d_model=1024,
                       d_kv=64, d_ff=4096, num_layers=24, num_decoder_layers=24, num_heads=16,
                       relative_attention_num_buckets=32, feed_forward_proj="relu", is_encoder_decoder=True,
-                      decoder_start_token_id=0, eos_token_id=1, pad_token_id=0), False),
+                      decoder_start_token_id=0, eos_token_id=1, pad_token_id=0), True),
 }
 
 

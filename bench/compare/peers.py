@@ -49,7 +49,7 @@ class LlamaCpp:
     def clear(self):
         self.api.llama_memory_clear(self.api.llama_get_memory(self.context), True)
 
-    def decode(self, ids, start, all_logits=False):
+    def fill(self, ids, start, all_logits=False):
         batch = self.batch
         batch.n_tokens = len(ids)
         for i, token in enumerate(ids):
@@ -58,7 +58,10 @@ class LlamaCpp:
             batch.n_seq_id[i] = 1
             batch.seq_id[i][0] = 0
             batch.logits[i] = all_logits or i == len(ids) - 1
-        if self.api.llama_decode(self.context, batch) != 0:
+        return batch
+
+    def decode(self, ids, start, all_logits=False):
+        if self.api.llama_decode(self.context, self.fill(ids, start, all_logits)) != 0:
             sys.exit("llama.cpp: llama_decode failed")
         rows = len(ids) if all_logits else 1
         logits = self.api.llama_get_logits(self.context)
@@ -67,11 +70,16 @@ class LlamaCpp:
     def measure(self, ids, new):
         self.clear()
         start = time.perf_counter()
-        token = int(self.decode(ids, 0)[0].argmax())
+        if self.api.llama_model_has_encoder(self.model):
+            if self.api.llama_encode(self.context, self.fill(ids, 0, True)) != 0:
+                sys.exit("llama.cpp: llama_encode failed")
+            token, first = self.api.llama_model_decoder_start_token(self.model), 0
+        else:
+            token, first = int(self.decode(ids, 0)[0].argmax()), len(ids)
         prefill = time.perf_counter() - start
         start = time.perf_counter()
         for i in range(new):
-            token = int(self.decode([token], len(ids) + i)[0].argmax())
+            token = int(self.decode([token], first + i)[0].argmax())
         return prefill, time.perf_counter() - start
 
     def tokenize(self, text):

@@ -30,12 +30,13 @@ def cases():
         return str(MODELS / f"{name}-{kind}.gguf")
 
     found = {}
-    for name, label in (("gpt2-124m", "GPT-2 124M"), ("starcoder-1b", "StarCoder-1B"), ("mpt-1b", "MPT-1B")):
+    for name, label in (("gpt2-124m", "GPT-2 124M"), ("starcoder-1b", "StarCoder-1B"), ("mpt-1b", "MPT-1B"),
+                        ("t5-large", "T5-large")):
         found[f"{label} bf16"] = {"sumi": hf(name), "transformers": hf(name), "llama.cpp": gguf(name, "BF16")}
         found[f"{label} Q8_0"] = {"sumi": gguf(name, "Q8_0"), "llama.cpp": gguf(name, "Q8_0")}
     found["GPT-2 124M bf16"]["transformers-f32"] = hf("gpt2-124m")
     found["GPT-2 124M Q8_0"]["ctranslate2"] = str(MODELS / "gpt2-124m-ct2")
-    for name, label in (("opt-1.3b", "OPT-1.3B"), ("rwkv4-430m", "RWKV-4 430M"), ("t5-large", "T5-large")):
+    for name, label in (("opt-1.3b", "OPT-1.3B"), ("rwkv4-430m", "RWKV-4 430M")):
         found[f"{label} bf16"] = {"sumi": hf(name), "transformers": hf(name)}
     return found
 
