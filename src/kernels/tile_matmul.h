@@ -1,4 +1,5 @@
-// Small matrix products inside one thread, for tiles that fit the caches (attention, weights unpacked a strip at a time).
+// Small matrix products inside one thread, for tiles that fit the caches (attention, adapters, weights unpacked a strip at
+// a time).
 #pragma once
 
 #include <cstdint>

@@ -70,44 +70,32 @@ inline void edge(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row,
     edge_rows<1>(n, k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
 }
 
+// Columns [0, n), n a multiple of kVecs vectors: row by row, all columns of some rows before the next.
 template <int kVecs>
-inline void columns(int64_t m, int64_t k, const float* a, int64_t a_row, int64_t a_column,
-                    const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
-  int64_t i = 0;
-  if constexpr (kRowsAtOnce > 4)
-    for (; i + kRowsAtOnce <= m; i += kRowsAtOnce)
-      block<kRowsAtOnce, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
-  for (; i + 4 <= m; i += 4)
-    block<4, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
-  for (; i < m; ++i)
-    block<1, kVecs>(k, a + i * a_row, a_row, a_column, b, b_row, c + i * c_row, c_row, accumulate);
-}
-
-// Columns [0, n) of m rows, n a multiple of two vectors: rows first, so that c and a are gone through row by row.
-inline void tall(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
-                 int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+inline void columns(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column, const float* b,
+                    int64_t b_row, float* c, int64_t c_row, bool accumulate) {
   int64_t i = 0;
   const auto rows_at_once = [&]<int kRows>() {
     for (; i + kRows <= m; i += kRows)
-      for (int64_t j = 0; j < n; j += 2 * kWidth)
-        block<kRows, 2>(k, a + i * a_row, a_row, a_column, b + j, b_row, c + i * c_row + j, c_row, accumulate);
+      for (int64_t j = 0; j < n; j += kVecs * kWidth)
+        block<kRows, kVecs>(k, a + i * a_row, a_row, a_column, b + j, b_row, c + i * c_row + j, c_row, accumulate);
   };
-  rows_at_once.template operator()<kRowsAtOnce>();
+  if constexpr (kRowsAtOnce > 4) rows_at_once.template operator()<kRowsAtOnce>();
   rows_at_once.template operator()<4>();
   rows_at_once.template operator()<1>();
 }
 
 void multiply(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_row, int64_t a_column,
               const float* b, int64_t b_row, float* c, int64_t c_row, bool accumulate) {
+  // Many rows go through c and a in order; of few, all see two vectors of b's columns while the first cache has them.
+  const int64_t pairs = n / (2 * kWidth) * (2 * kWidth), width = m > 2 * kRowsAtOnce ? pairs : 2 * kWidth;
   int64_t j = 0;
-  if (m > 2 * kRowsAtOnce && n > 2 * kWidth) {
-    j = n / (2 * kWidth) * (2 * kWidth);
-    tall(m, j, k, a, a_row, a_column, b, b_row, c, c_row, accumulate);
+  for (; j < pairs; j += width)
+    columns<2>(m, width, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+  if (j + kWidth <= n) {
+    columns<1>(m, kWidth, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
+    j += kWidth;
   }
-  for (; j + 2 * kWidth <= n; j += 2 * kWidth)
-    columns<2>(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
-  for (; j + kWidth <= n; j += kWidth)
-    columns<1>(m, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
   if (j < n) edge(m, n - j, k, a, a_row, a_column, b + j, b_row, c + j, c_row, accumulate);
 }
 

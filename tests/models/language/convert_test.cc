@@ -55,7 +55,8 @@ TEST_P(ConvertCase, ToGgufAndSafetensorsGivesTheSameLogits) {
 
 INSTANTIATE_TEST_SUITE_P(Families, ConvertCase,
                          testing::Values("llama", "llama_llama3", "llama_linear", "llama_yarn",
-                                         "llama_sharded", "llama_tied_bin", "mistral", "mistral3_pictures", "llava_pictures", "llava_mistral_pictures", "yi",
+                                         "llama_sharded", "llama_tied_bin", "mistral", "mistral3_pictures",
+                                         "llava_pictures", "llava_mistral_pictures", "yi",
                                          "qwen", "qwen2", "qwen3", "smollm3", "gpt2", "gpt2_bin",
                                          "gpt_neox", "gpt_bigcode", "gpt_bigcode_heads",
                                          "santacoder",

@@ -162,6 +162,15 @@ TEST(TextPart, RefusesWeightsOfNeitherPart) {
                            "are missing: model.norm.weight");
 }
 
+DecoderSpec spec_of_part(const Config& whole, const char* family_name) {
+  const Config config = text_part(whole);
+  const Family& family = family_for(config);
+  EXPECT_STREQ(family.name, family_name);
+  const DecoderSpec spec = family.from_config(config);
+  EXPECT_NO_THROW(check_spec(spec, config.file()));
+  return spec;
+}
+
 // google/gemma-3-4b-it leaves out what transformers' configuration class has by itself.
 TEST(TextPart, OfThePublished4bHasItsSizes) {
   const Config whole(
@@ -181,11 +190,7 @@ TEST(TextPart, OfThePublished4bHasItsSizes) {
        {"vision_config", {{"hidden_size", 1152}, {"model_type", "siglip_vision_model"}}}},
       "config.json");
   ASSERT_TRUE(has_text_part(whole));
-  const Config config = text_part(whole);
-  const Family& family = family_for(config);
-  EXPECT_STREQ(family.name, "gemma3");
-  const DecoderSpec spec = family.from_config(config);
-  EXPECT_NO_THROW(check_spec(spec, config.file()));
+  const DecoderSpec spec = spec_of_part(whole, "gemma3");
   EXPECT_EQ(spec.vocab_size, 262208);
   EXPECT_EQ(spec.num_heads, 8);
   EXPECT_EQ(spec.num_kv_heads, 4);
@@ -215,11 +220,7 @@ TEST(TextPart, OfLlava15HasItsSizes) {
                {"text_config", text},
                {"tie_word_embeddings", false},
                {"vision_config", {{"hidden_size", 1024}, {"model_type", "clip_vision_model"}}}};
-  const Config config = text_part(Config(json, "config.json"));
-  const Family& family = family_for(config);
-  EXPECT_STREQ(family.name, "llama");
-  const DecoderSpec spec = family.from_config(config);
-  EXPECT_NO_THROW(check_spec(spec, config.file()));
+  const DecoderSpec spec = spec_of_part(Config(json, "config.json"), "llama");
   EXPECT_EQ(spec.vocab_size, 32064);
   EXPECT_EQ(spec.hidden_size, 4096);
   EXPECT_EQ(spec.intermediate_size, 11008);
@@ -246,10 +247,9 @@ TEST(TextPart, OfLlava15HasItsSizes) {
 // Defaults differ between families: Mistral's and Qwen2's keys and contexts.
 TEST(TextPart, HasTheDefaultsOfItsType) {
   const auto spec = [](const char* type) {
-    const Config config = text_part(Config({{"architectures", {"LlavaForConditionalGeneration"}},
-                                            {"text_config", {{"model_type", type}}}},
-                                           "config.json"));
-    return family_for(config).from_config(config);
+    return spec_of_part(Config({{"architectures", {"LlavaForConditionalGeneration"}}, {"text_config", {{"model_type", type}}}},
+                               "config.json"),
+                        type);
   };
   const DecoderSpec mistral = spec("mistral"), qwen2 = spec("qwen2");
   EXPECT_EQ(mistral.intermediate_size, 14336);
