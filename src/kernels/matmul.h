@@ -32,7 +32,6 @@ inline constexpr int64_t kTileRows = 16, kTileColumns = 32;
 
 // Rows of activations that vectors take together from kFewestGrouped on, and floats of each for a block of codes.
 inline constexpr int64_t kGroupRows = 6, kFewestGrouped = 12, kGroupFactors = 5;
-inline constexpr int64_t kFloatGroup = 12;
 
 // What exact sums begin with where weights have a zero point: out = first - zero_point * sums, laid out as the
 // `count` sums.
@@ -47,8 +46,7 @@ struct MatmulArgs {
   PackedMatrix weight;
   int64_t m = 0;
   const float* x = nullptr;    // rows of floats, k apart: f32, f16 and bf16 weights
-  // The same in groups of kFloatGroup rows, [groups][k][kFloatGroup], zeros where no row is: where float_groups asks for it.
-  const float* x_groups = nullptr;
+  const float* x_groups = nullptr;  // the same as UnpackKernels::group_rows lays them out, or null: unpacked_product
   const uint16_t* x_bf16 = nullptr;  // the same rounded, ceil(k/2)*2 apart: bf16 weights where bf16_row is there
   // The same in tiles of one kilobyte, [tiles][ceil(k / 32)][kTileRows][32] with zeros behind k: where bf16_tile_row is
   // there. Memory is for whole tiles; what lies behind the last row is read and has no effect.
@@ -72,9 +70,6 @@ struct MatmulKernels {
   void (*bf16_tile_row)(const float* x, int64_t k, int64_t row, uint16_t* tiles);
   bool code_tiles;   // kTileRows or more rows of whole-number codes go in tiles
   bool code_groups;  // kFewestGrouped or more, and not in tiles, go in groups
-  // Puts rows [row, row + kFloatGroup) of m into their place in MatmulArgs::x_groups, which kFewestGrouped or more rows for
-  // weights of floats that are multiplied as floats take. Null: they lie apart.
-  void (*float_group)(const float* x, int64_t m, int64_t k, int64_t row, float* groups);
   int32_t first_sum;  // `first` of zero_point_offsets: kSumBias where sums are read as floats, or 0
 };
 

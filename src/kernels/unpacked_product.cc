@@ -34,8 +34,7 @@ float* strip_memory() {
 template <class Body>
 void for_row_blocks(int64_t rows, const Body& body) {
   const int64_t blocks = (rows + kMostRows - 1) / kMostRows;
-  constexpr int64_t kMultiple = 12;  // rows that kernels take together
-  const int64_t most = blocks > 0 ? base::round_up((rows + blocks - 1) / blocks, kMultiple) : 1;
+  const int64_t most = blocks > 0 ? base::round_up((rows + blocks - 1) / blocks, kFloatGroup) : 1;
   for (int64_t row = 0; row < rows; row += most) body(row, std::min(most, rows - row));
 }
 
@@ -49,6 +48,18 @@ void unpack_turned(const PackedMatrix& w, int64_t k, int64_t n, int64_t count, f
   }
 }
 
+// Rows [row, row + rows) of y, columns [first, first + count), += `depth` numbers from k on of those of x times a strip.
+void multiply(const MatmulArgs& args, int64_t row, int64_t rows, int64_t first, int64_t count, int64_t k, int64_t depth,
+              const float* strip) {
+  float* y = args.y + row * args.ldy + first;
+  if (!args.x_groups)
+    return tile_kernels().multiply(rows, count, depth, args.x + row * args.weight.k + k, args.weight.k, 1, strip, kStrip, y,
+                                   args.ldy, k > 0);
+  const float* x = args.x_groups + row * args.weight.k + k * kFloatGroup;
+  for (int64_t r = 0; r < rows; r += kFloatGroup, x += kFloatGroup * args.weight.k, y += kFloatGroup * args.ldy)
+    tile_kernels().multiply(std::min(kFloatGroup, rows - r), count, depth, x, 1, kFloatGroup, strip, kStrip, y, args.ldy, k > 0);
+}
+
 }  // namespace
 
 void unpacked_product(const MatmulArgs& args, int64_t begin, int64_t end) {
@@ -56,21 +67,19 @@ void unpacked_product(const MatmulArgs& args, int64_t begin, int64_t end) {
   float* strip = strip_memory();
   const auto ahead = static_cast<int64_t>(kStrip / kPanel * w.panel_bytes);
   for_row_blocks(args.m, [&](int64_t row, int64_t rows) {
-    float* y = args.y + row * args.ldy;
     for (int64_t k = 0; k < w.k; k += kDepth) {
       const int64_t depth = std::min(kDepth, w.k - k);
       for (int64_t panel = begin; panel < end; panel += kStrip / kPanel) {
         const int64_t panels = std::min(kStrip / kPanel, end - panel), first = panel * kPanel;
         for (int64_t i = 0; i < panels; ++i)
           unpack_kernels().unpack(w, panel + i, k, depth, ahead, strip + i * kPanel, kStrip);
-        tile_kernels().multiply(rows, std::min(panels * kPanel, w.n - first), depth, args.x + row * w.k + k, w.k, 1, strip,
-                                kStrip, y + first, args.ldy, k > 0);
+        multiply(args, row, rows, first, std::min(panels * kPanel, w.n - first), k, depth, strip);
       }
     }
     if (!args.bias) return;
     const int64_t first = begin * kPanel, count = std::min(end * kPanel, w.n) - first;
     for (int64_t r = 0; r < rows; ++r)
-      elementwise_kernels().accumulate(args.bias + first, y + r * args.ldy + first, count);
+      elementwise_kernels().accumulate(args.bias + first, args.y + (row + r) * args.ldy + first, count);
   });
 }
 

@@ -16,12 +16,18 @@ struct UnpackKernels {
   // `ahead` bytes behind what is read is asked for early, into the second cache.
   void (*unpack)(const PackedMatrix& weight, int64_t panel, int64_t k, int64_t count, int64_t ahead, float* out,
                  int64_t out_row);
+  // Rows of floats, k apart, in groups of kFloatGroup: number i of the rows of a group lie together, [groups][k][kFloatGroup].
+  // Where rows are a power of two apart, all that a kernel takes of them at once would share a few sets of the first cache.
+  // Of a last group, places where no row is are left as they are.
+  void (*group_rows)(const float* x, int64_t rows, int64_t k, float* groups);
 };
+inline constexpr int64_t kFloatGroup = 12;
 
 const UnpackKernels& unpack_kernels();  // for base::active_isa()
 const UnpackKernels& unpack_kernels_for(base::Isa isa);
 
-// As MatmulKernels::matmul, from the rows of floats args.x: each output sums its products in rising order of k. On one thread.
+// As MatmulKernels::matmul, from the rows of floats in args.x_groups or, if that is null, args.x: each output sums its products
+// in rising order of k. On one thread.
 void unpacked_product(const MatmulArgs& args, int64_t begin, int64_t end);
 
 // The other way: dx [rows, K] = (accumulate ? dx : 0) + dy [rows, N] W, of columns [begin, end) of dx, which begin at a multiple

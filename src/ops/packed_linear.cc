@@ -62,6 +62,26 @@ bool shares_rows(int64_t rows) {
 }
 constexpr int64_t kRowGrain = 4;
 
+// Whether a product is of floats that the weight's numbers become a strip at a time. A few rows of floats read them in place.
+bool is_unpacked(const PackedMatrix& matrix, int64_t rows) {
+  if (matrix.quantized()) return matrix.exact;
+  const kernels::MatmulKernels& kernels = kernels::matmul_kernels();
+  const bool rounded = matrix.code == CodeKind::bf16 && !matrix.exact && (kernels.bf16_row || kernels.bf16_tile_row);
+  return rows >= kernels::kFewestGrouped && !rounded;
+}
+
+// x [rows, k] as UnpackKernels::group_rows has it, in memory of this thread that the next call takes again.
+const float* grouped_rows(const float* x, int64_t rows, int64_t k) {
+  using kernels::kFloatGroup;
+  thread_local base::Scratch memory;
+  auto* groups = reinterpret_cast<float*>(memory.at_least(static_cast<size_t>(base::round_up(rows, kFloatGroup) * k) * sizeof(float)));
+  base::parallel_for((rows + kFloatGroup - 1) / kFloatGroup, 1, [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * kFloatGroup, count = std::min(rows, end * kFloatGroup) - first;
+    kernels::unpack_kernels().group_rows(x + first * k, count, k, groups + first * k);
+  });
+  return groups;
+}
+
 // Memory for the rounded activations of one call, kept by each thread between calls.
 std::byte* scratch(size_t bytes) {
   thread_local base::Scratch memory;
@@ -79,12 +99,11 @@ size_t aligned(size_t bytes) { return (bytes + base::kAlignment - 1) / base::kAl
 
 // What the segments of a weight take of the activations.
 struct Needs {
-  bool codes = false, bf16 = false, floats = false;
+  bool codes = false, bf16 = false;
   explicit Needs(const std::vector<PackedMatrix>& segments) {
     for (const PackedMatrix& matrix : segments) {
       codes |= matrix.quantized() && !matrix.exact;
       bf16 |= matrix.code == CodeKind::bf16 && !matrix.exact;
-      floats |= !matrix.quantized();
     }
   }
 };
@@ -113,15 +132,12 @@ void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kern
   const bool bf16_tiles = needs.bf16 && kernels.bf16_tile_row, pairs = needs.bf16 && kernels.bf16_row;
   const bool code_tiles = needs.codes && kernels.code_tiles && m >= kTileRows;
   const bool code_groups = needs.codes && kernels.code_groups && !code_tiles && m >= kernels::kFewestGrouped;
-  const bool floats_only = needs.floats && !bf16_tiles && !pairs;
-  const bool float_groups = floats_only && kernels.float_group && m >= kernels::kFewestGrouped;
-  if (!needs.codes && !bf16_tiles && !pairs && !float_groups) return;
+  if (!needs.codes && !bf16_tiles && !pairs) return;
   const size_t rows = static_cast<size_t>(m), blocks = static_cast<size_t>(k / kBlock);
   const size_t even = static_cast<size_t>((k + 1) / 2 * 2);
   const size_t tiled = static_cast<size_t>((m + kTileRows - 1) / kTileRows * kTileRows);
   const size_t grouped = static_cast<size_t>(base::round_up(m, kernels::kGroupRows));
   uint16_t *to_tiles = nullptr, *to_pairs = nullptr;
-  float* to_groups = nullptr;
   const auto cut = [&](std::byte* memory) {
     Cutter cutter(memory);
     if (bf16_tiles)
@@ -141,8 +157,6 @@ void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kern
       args.q.tile_scales = cutter.array<float>(tiled * blocks);
       args.q.tile_scaled_sums = cutter.array<float>(tiled * blocks * 3);
     }
-    if (float_groups)
-      to_groups = cutter.array<float>(static_cast<size_t>(base::round_up(m, kernels::kFloatGroup) * k));
     if (pairs) to_pairs = cutter.array<uint16_t>(rows * even);
     return cutter.used();
   };
@@ -156,11 +170,6 @@ void prepare_rows(const float* x, int64_t m, int64_t k, const Needs& needs, kern
   };
   if (m < 4) round_rows(0, m);
   else base::parallel_for(m, 1, round_rows);
-  if (float_groups)
-    base::parallel_for((m + kernels::kFloatGroup - 1) / kernels::kFloatGroup, 1, [&](int64_t begin, int64_t end) {
-      for (int64_t g = begin; g < end; ++g) kernels.float_group(x, m, k, g * kernels::kFloatGroup, to_groups);
-    });
-  args.x_groups = to_groups;
   args.x_tiles = to_tiles;
   args.x_bf16 = to_pairs;
 }
@@ -288,11 +297,16 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
   prepare_rows(args.x, args.m, weight.k(), Needs(weight.segments()), args);
   const std::vector<const int32_t*> offsets = prepare_offsets(weight.segments(), args);
 
-  const auto unpacked = [](const PackedMatrix& matrix) { return matrix.quantized() && matrix.exact; };
+  const auto unpacked = [&](const PackedMatrix& matrix) { return is_unpacked(matrix, args.m); };
+  const bool rows_shared = shares_rows(args.m) && std::ranges::all_of(weight.segments(), unpacked);
+  if (args.m >= kernels::kFewestGrouped && !rows_shared && std::ranges::any_of(weight.segments(), unpacked))
+    args.x_groups = grouped_rows(args.x, args.m, weight.k());
+  // Rows of some panels, which end a thread's range at `range_end`.
   const auto run_rows = [&](int64_t row, int64_t rows, int64_t begin, int64_t end, int64_t range_end) {
     kernels::MatmulArgs part = args;
     part.m = rows;
     part.x += row * weight.k();
+    if (rows_shared) part.x_groups = grouped_rows(part.x, rows, weight.k());
     int64_t first_panel = 0, first_row = 0;
     for (size_t i = 0; i < weight.segments().size(); ++i) {
       const PackedMatrix& matrix = weight.segments()[i];
@@ -312,7 +326,7 @@ Tensor linear(const Tensor& x, const PackedWeight& weight, const Tensor& bias) {
     }
   };
   const auto run = [&](int64_t begin, int64_t end, int64_t range_end) { run_rows(0, args.m, begin, end, range_end); };
-  if (shares_rows(args.m) && std::ranges::all_of(weight.segments(), unpacked)) {
+  if (rows_shared) {
     base::parallel_for(args.m, kRowGrain,
                        [&](int64_t first, int64_t last) { run_rows(first, last - first, 0, panels, panels); });
     return recorded(x, weight, y);

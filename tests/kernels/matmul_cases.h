@@ -83,7 +83,7 @@ struct Activations {
   std::vector<float> x;
   std::vector<uint16_t> bf16;
   Aligned<int8_t> codes, group_codes;
-  std::vector<float> scales, shifts, scaled_sums, tile_scales, tile_scaled_sums, group_factors, float_groups;
+  std::vector<float> scales, shifts, scaled_sums, tile_scales, tile_scaled_sums, group_factors;
   std::vector<uint16_t> tiles;
   std::vector<int32_t> sums, group_sums, offsets;
 
@@ -114,12 +114,6 @@ struct Activations {
       uint16_t* aligned = tiles.data() + (kPage - reinterpret_cast<uintptr_t>(tiles.data()) % kPage) % kPage / 2;
       for (int64_t r = 0; r < args.m; ++r) kernels.bf16_tile_row(x.data() + r * k, k, r, aligned);
       args.x_tiles = aligned;
-    }
-    if (!args.weight.quantized() && kernels.float_group && args.m >= kFewestGrouped) {
-      const int64_t groups = (args.m + kFloatGroup - 1) / kFloatGroup;
-      float_groups.assign(static_cast<size_t>(groups * kFloatGroup * k), NAN);
-      for (int64_t g = 0; g < groups; ++g) kernels.float_group(x.data(), args.m, k, g * kFloatGroup, float_groups.data());
-      args.x_groups = float_groups.data();
     }
     if (!args.weight.quantized()) return;
     if (kernels.code_tiles && args.m >= kTileRows) {

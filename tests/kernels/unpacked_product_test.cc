@@ -6,6 +6,7 @@
 
 #include "kernels/kernel_copies.h"
 #include "kernels/matmul_cases.h"
+#include "base/round_up.h"
 #include "kernels/unpacked_product.h"
 
 namespace sumi::kernels {
@@ -48,6 +49,21 @@ TEST(UnpackPanel, GivesTheStoredNumbers) {
     }
 }
 
+TEST(GroupRows, LaysNumbersOfTwelveRowsTogether) {
+  for (const auto& copy : kernel_copies<UnpackKernels>(unpack_kernels_for, avx512_emulated::kUnpack, avx512_bf16_emulated::kUnpack))
+    for (const auto& [rows, k] : {std::pair<int64_t, int64_t>{1, 5}, {12, 16}, {12, 15}, {29, 50}, {36, 64}}) {
+      const Activations a(rows, k, 3);
+      const int64_t groups = (rows + kFloatGroup - 1) / kFloatGroup;
+      std::vector<float> got(static_cast<size_t>(groups * kFloatGroup * k), 77);
+      copy.table->group_rows(a.x.data(), rows, k, got.data());
+      for (int64_t r = 0; r < groups * kFloatGroup; ++r)
+        for (int64_t i = 0; i < k; ++i)
+          ASSERT_EQ(got[static_cast<size_t>((r / kFloatGroup * k + i) * kFloatGroup + r % kFloatGroup)],
+                    r < rows ? a.x[static_cast<size_t>(r * k + i)] : 77)
+              << copy.name << ": row " << r << ", number " << i;
+    }
+}
+
 // Sizes that end within strips, stretches and blocks of rows.
 class UnpackedProduct : public testing::TestWithParam<Shape3> {};
 
@@ -73,6 +89,12 @@ TEST_P(UnpackedProduct, EqualsTheNaiveTwin) {
     unpacked_product(args, cut, c.matrix.panels());
     const float tolerance = 1e-5f * largest(want);
     for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], tolerance) << format.name << " at " << i;
+    std::vector<float> groups(static_cast<size_t>(base::round_up(m, kFloatGroup) * k), NAN), grouped(got.size(), 77);
+    unpack_kernels().group_rows(a.x.data(), m, k, groups.data());
+    args.x_groups = groups.data();
+    args.y = grouped.data();
+    unpacked_product(args, 0, c.matrix.panels());
+    ASSERT_EQ(grouped, got) << format.name << ", rows in groups";
   }
 }
 

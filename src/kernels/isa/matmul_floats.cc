@@ -116,124 +116,8 @@ void rows(const MatmulArgs& args, int64_t panel, int64_t stop, int64_t row) {
   for (; panel < stop; ++panel) panel_rows<kProduct, 1, kRows>(args, panel, row);
 }
 
-#if defined(SUMI_AVX512)
-// Rows in groups: twelve by two panels fill the registers, and what a step takes of twelve rows lies together. Rows apart,
-// whose places in memory are a power of two apart, share a few sets of the first cache.
-constexpr int64_t kLeastOfGroup = 4;  // rows are taken in multiples of so many; of a last group some are not stored
-
-// Weights are widened once for a block of rows: a stretch of K of some panels, which stay in the second cache while groups
-// of rows pass by, two panels at a time. Sums wait in memory between stretches.
-constexpr int64_t kStretch = 768;
-constexpr int64_t kWidePanels = 8;
-constexpr int64_t kBlockRows = 22 * kFloatGroup;
-
-// Of kPanels panels, k [begin, end): those of a k together.
-template <Product kProduct, int kPanels>
-void widen(const PackedMatrix& weight, int64_t panel, int64_t begin, int64_t end, float* to) {
-  static_assert(kVectors == 1);
-  const std::byte* w = weight.panel_at(panel) + begin / k_per_step(kProduct) * step_bytes(kProduct);
-  for (int64_t i = begin; i < end; i += k_per_step(kProduct), w += step_bytes(kProduct))
-    SUMI_UNROLL
-    for (int p = 0; p < kPanels; ++p) {
-      const std::byte* from = w + static_cast<size_t>(p) * weight.panel_bytes;
-      float* here = to + ((i - begin) * kPanels + p) * kPanel;
-      if constexpr (kProduct == Product::f32) {
-        Vec::load(reinterpret_cast<const float*>(from)).store(here);
-      } else if constexpr (kProduct == Product::f16) {
-        load_f16(from).store(here);
-      } else {
-        even_of_pairs(from).store(here);
-        if (i + 1 < end) odd_of_pairs(from).store(here + kPanels * kPanel);
-      }
-    }
-}
-
-// sums [kRows, kPanels], rows kWidePanels apart, += `count` k of a group of rows times widened weights.
-template <int kPanels, int kRows>
-void add_group(const float* x, const float* w, int64_t count, float* sums) {
-  constexpr int64_t kRow = kWidePanels * kPanel;
-  Vec total[kRows][kPanels];
-  SUMI_UNROLL
-  for (int r = 0; r < kRows; ++r)
-    SUMI_UNROLL
-    for (int p = 0; p < kPanels; ++p) total[r][p] = Vec::load(sums + r * kRow + p * kPanel);
-#pragma GCC unroll 4
-  for (int64_t i = 0; i < count; ++i, x += kFloatGroup, w += kPanels * kPanel) {
-    Vec weights[kPanels];
-    SUMI_UNROLL
-    for (int p = 0; p < kPanels; ++p) weights[p] = Vec::load(w + p * kPanel);
-    add_spread(x, 1, weights, total);
-  }
-  SUMI_UNROLL
-  for (int r = 0; r < kRows; ++r)
-    SUMI_UNROLL
-    for (int p = 0; p < kPanels; ++p) total[r][p].store(sums + r * kRow + p * kPanel);
-}
-
-// `rows` rows of a group, which may be more than there are.
-template <int kPanels>
-void add_rows(int64_t rows, const float* x, const float* w, int64_t count, float* sums) {
-  static_assert(kFloatGroup == 3 * kLeastOfGroup);
-  if (rows > 2 * kLeastOfGroup) add_group<kPanels, kFloatGroup>(x, w, count, sums);
-  else if (rows > kLeastOfGroup) add_group<kPanels, 2 * kLeastOfGroup>(x, w, count, sums);
-  else add_group<kPanels, kLeastOfGroup>(x, w, count, sums);
-}
-
-// Panels [panel, panel + panels), kWidePanels at most.
-template <Product kProduct>
-void group_panels(const MatmulArgs& args, int64_t panel, int64_t panels) {
-  const int64_t k = args.weight.k;
-  alignas(64) float weights[kStretch * kWidePanels * kPanel];
-  alignas(64) float sums[kBlockRows * kWidePanels * kPanel];
-  for (int64_t first = 0; first < args.m; first += kBlockRows) {
-    const int64_t end = std::min(args.m, first + kBlockRows);
-    std::memset(sums, 0, sizeof sums);
-    for (int64_t begin = 0; begin < k; begin += kStretch) {
-      const int64_t count = std::min(kStretch, k - begin);
-      for (int64_t p = 0; p < panels; p += 2) {
-        float* to = weights + p * kPanel * kStretch;
-        if (p + 1 < panels) widen<kProduct, 2>(args.weight, panel + p, begin, begin + count, to);
-        else widen<kProduct, 1>(args.weight, panel + p, begin, begin + count, to);
-      }
-      for (int64_t row = first; row < end; row += kFloatGroup) {
-        const float* x = args.x_groups + row * k + begin * kFloatGroup;
-        float* to = sums + (row - first) * kWidePanels * kPanel;
-        for (int64_t p = 0; p < panels; p += 2) {
-          const float* w = weights + p * kPanel * kStretch;
-          if (p + 1 < panels) add_rows<2>(end - row, x, w, count, to + p * kPanel);
-          else add_rows<1>(end - row, x, w, count, to + p * kPanel);
-        }
-      }
-    }
-    for (int64_t row = first; row < end; ++row)
-      for (int64_t p = 0; p < panels; ++p) {
-        const Vec total = Vec::load(sums + ((row - first) * kWidePanels + p) * kPanel);
-        store_panel_row(args, args.bias, panel + p, row, &total);
-      }
-  }
-}
-
-void float_group(const float* x, int64_t m, int64_t k, int64_t row, float* groups) {
-  const int64_t count = m - row < kFloatGroup ? m - row : kFloatGroup;
-  float* to = groups + row * k;
-  for (int64_t i = 0; i < k; ++i, to += kFloatGroup) {
-    for (int64_t r = 0; r < count; ++r) to[r] = x[(row + r) * k + i];
-    for (int64_t r = count; r < kFloatGroup; ++r) to[r] = 0;
-  }
-}
-#else
-constexpr auto float_group = nullptr;
-#endif
-
 template <Product kProduct>
 void panels(const MatmulArgs& args, int64_t begin, int64_t end) {
-#if defined(SUMI_AVX512)
-  if constexpr (kProduct != Product::rounded)
-    if (args.x_groups) {
-      for (; begin < end; begin += kWidePanels) group_panels<kProduct>(args, begin, std::min(kWidePanels, end - begin));
-      return;
-    }
-#endif
   constexpr int64_t kGroup = 4;  // panels that stay in the cache until all rows had them
   constexpr int kBeside = panels_beside(kMostRows);
   const int64_t rest = args.m % kMostRows;
@@ -301,6 +185,6 @@ constexpr bool kCodeGroups = true;
 constexpr bool kCodeGroups = false;
 #endif
 
-const MatmulKernels kMatmulKernels = {matmul, quantize_row, bf16_row, bf16_tile_row, kCodeTiles, kCodeGroups, float_group, kFirstSum};
+const MatmulKernels kMatmulKernels = {matmul, quantize_row, bf16_row, bf16_tile_row, kCodeTiles, kCodeGroups, kFirstSum};
 
 }  // namespace sumi::kernels::SUMI_ISA

@@ -11,7 +11,7 @@ constexpr int64_t kWidth = Vec::kWidth;
 #if defined(SUMI_AVX512)
 constexpr int kRowsAtOnce = 12;  // of two vectors, of 32 registers
 #else
-constexpr int kRowsAtOnce = 4;
+constexpr int kRowsAtOnce = 6;  // of 16
 #endif
 
 // kRows x kVecs vectors of c held in registers while p runs. The lines of c below them, which are often next, are asked for.
@@ -80,7 +80,7 @@ inline void columns(int64_t m, int64_t n, int64_t k, const float* a, int64_t a_r
       for (int64_t j = 0; j < n; j += kVecs * kWidth)
         block<kRows, kVecs>(k, a + i * a_row, a_row, a_column, b + j, b_row, c + i * c_row + j, c_row, accumulate);
   };
-  if constexpr (kRowsAtOnce > 4) rows_at_once.template operator()<kRowsAtOnce>();
+  rows_at_once.template operator()<kRowsAtOnce>();
   rows_at_once.template operator()<4>();
   rows_at_once.template operator()<1>();
 }

@@ -12,7 +12,7 @@ namespace sumi::models {
 namespace {
 
 // Tokens of a long prompt that go through the layers together: bounds the memory of activations.
-constexpr int64_t kChunk = 256;
+constexpr int64_t kChunk = 512;
 
 // The last step of x [1, T, C] becomes the previous one.
 void keep_last(const Tensor& x, Tensor& previous) {
