@@ -39,4 +39,11 @@ inline uint16_t float_to_f16(float value) {
   return static_cast<uint16_t>(sign | (rounded >> 13));
 }
 
+// Whether the 16 bits above, or those of an f16, say all there is to say of a float: nothing is rounded away.
+inline bool is_bf16(float value) { return (std::bit_cast<uint32_t>(value) & 0xffff) == 0; }
+inline bool is_f16(float value) {
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  return (bits & 0x1fff) == 0 && std::bit_cast<uint32_t>(f16_to_float(float_to_f16(value))) == bits;
+}
+
 }  // namespace sumi::base

@@ -1,11 +1,14 @@
 #include "kernels/pack.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <vector>
 
 #include "base/error.h"
 #include "base/half.h"
 #include "base/round_up.h"
+#include "base/threads.h"
 #include "kernels/dequantize.h"
 #include "kernels/unpack_block.h"
 
@@ -28,6 +31,25 @@ void finish_layout(PackedMatrix& matrix) {
   const int64_t blocks = matrix.k / kBlock;
   const int64_t end = block_offset(matrix.code, matrix.scale, blocks) - super_bytes(matrix.scale);
   matrix.panel_bytes = base::round_up(static_cast<size_t>(end), 64);
+}
+
+// Whether all of the floats are what `is` asks. It looks no further once one is not.
+template <class Is>
+bool all_floats(const std::byte* floats, int64_t count, const Is& is) {
+  constexpr int64_t kChunk = 4096;
+  std::atomic<bool> all = true;
+  base::parallel_for(count, kChunk, [&](int64_t begin, int64_t end) {
+    for (; begin < end && all.load(std::memory_order_relaxed); begin += kChunk) {
+      bool here = true;
+      for (int64_t i = begin; i < std::min(end, begin + kChunk); ++i) {
+        float value;
+        std::memcpy(&value, floats + i * 4, sizeof value);
+        here &= is(value);
+      }
+      if (!here) all.store(false, std::memory_order_relaxed);
+    }
+  });
+  return all;
 }
 
 void dequantize_source_row(SourceKind kind, const std::byte* row, int64_t k, float* out) {
@@ -163,6 +185,11 @@ void pack_code_panel(const PackedMatrix& layout, SourceKind kind, const std::byt
 }
 
 }  // namespace
+
+CodeKind narrowest_code(const std::byte* floats, int64_t count) {
+  if (all_floats(floats, count, base::is_bf16)) return CodeKind::bf16;
+  return all_floats(floats, count, base::is_f16) ? CodeKind::f16 : CodeKind::f32;
+}
 
 PackedMatrix packed_layout_as(CodeKind code, int64_t n, int64_t k) {
   PackedMatrix matrix;

@@ -14,6 +14,9 @@ namespace sumi::kernels {
 PackedMatrix packed_layout(SourceKind source, int64_t n, int64_t k);
 PackedMatrix packed_layout_as(CodeKind code, int64_t n, int64_t k);  // f32, f16 or bf16
 
+// The code of fewest bits that holds `count` floats as they are: bf16, f16 or f32.
+CodeKind narrowest_code(const std::byte* floats, int64_t count);
+
 // Fills panels [begin, end) at `out` (layout.bytes() long, panel 0 first) from rows `source`, `row_bytes` apart.
 void pack_panels(const PackedMatrix& layout, SourceKind kind, const std::byte* source, size_t row_bytes,
                  int64_t begin, int64_t end, std::byte* out);

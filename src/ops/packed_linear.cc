@@ -224,12 +224,16 @@ void add_input_gradient(const Tensor& dy, const PackedWeight& weight, float* dx,
   });
 }
 
-// f32 products are of the numbers as stored, which are less to keep and to read than floats.
-PackedMatrix layout(SourceKind kind, PackedWeight::Compute compute, int64_t n, int64_t k) {
+// f32 products are of the numbers as stored, which are less to keep and to read than floats. Many a checkpoint in f32 was
+// made from one in 16 bits: then 16 bits hold the same numbers.
+PackedMatrix layout(const Tensor& part, PackedWeight::Compute compute) {
   using Compute = PackedWeight::Compute;
+  const int64_t n = part.size(0), k = part.size(1);
   if (compute == Compute::bf16) return kernels::packed_layout_as(CodeKind::bf16, n, k);
-  PackedMatrix matrix = kernels::packed_layout(kind, n, k);
-  matrix.exact = compute == Compute::f32;
+  const bool floats = part.dtype() == DType::f32;
+  PackedMatrix matrix = floats ? kernels::packed_layout_as(kernels::narrowest_code(part.bytes(), part.numel()), n, k)
+                               : kernels::packed_layout(source_kind(part.dtype()), n, k);
+  matrix.exact = floats || compute == Compute::f32;
   return matrix;
 }
 
@@ -258,7 +262,7 @@ PackedWeight::PackedWeight(const std::vector<Tensor>& parts, Compute compute, ba
     if (part.size(1) != k_ || k_ == 0)
       fail("packing weights together: {} columns beside {}", part.size(1), k_);
     const SourceKind kind = source_kind(part.dtype());
-    PackedMatrix matrix = layout(kind, compute, part.size(0), k_);
+    PackedMatrix matrix = layout(part, compute);
     std::shared_ptr<std::byte> memory = arena ? arena->allocate(matrix.bytes()) : base::allocate(matrix.bytes());
     const size_t row_bytes = static_cast<size_t>(tensor::byte_count({k_}, part.dtype()));
     base::parallel_for(matrix.panels(), 1, [&](int64_t begin, int64_t end) {

@@ -228,5 +228,16 @@ std::vector<KernelCopy<MatmulKernels>> copies() {
 INSTANTIATE_TEST_SUITE_P(Isas, MatmulOnEachIsa, testing::ValuesIn(copies()),
                          [](const auto& info) { return info.param.name; });
 
+TEST(NarrowestCode, HoldsEveryFloatAsItIs) {
+  const auto code = [](float value) {
+    std::vector<float> many(9000, 0.5f);  // which all three hold
+    many[8500] = value;
+    return narrowest_code(reinterpret_cast<const std::byte*>(many.data()), 9000);
+  };
+  for (const float value : {0.0f, -0.0f, 1.0f, -255.0f, 0x1p-130f, 0x1.fep127f, INFINITY, NAN}) EXPECT_EQ(code(value), CodeKind::bf16) << value;
+  for (const float value : {257.0f, 65504.0f, -0x1.ff8p-15f, 0x1.01p-14f}) EXPECT_EQ(code(value), CodeKind::f16) << value;
+  for (const float value : {0.1f, 2049.0f, 65505.0f, 0x1.01p16f, 0x1.ffcp-15f, 0x1.01p-24f}) EXPECT_EQ(code(value), CodeKind::f32) << value;
+}
+
 }  // namespace
 }  // namespace sumi::kernels

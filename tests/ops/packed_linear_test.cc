@@ -72,15 +72,27 @@ TEST(PackedLinear, EqualsLinear) {
   expect_close(linear(x, mixed, bias), want, 1e-2f);
 }
 
-// What `--dtype f32` computes with f16 and bf16 checkpoints: half the memory, the same bits.
+// What `--dtype f32` computes with f16 and bf16 checkpoints, and with those in f32 that were made from them: half the memory,
+// the same bits.
 TEST(PackedLinear, ComputesInF32WithNarrowWeightsAsTheyAre) {
-  const Tensor x = random_tensor({9, 97}, 21), bias = random_tensor({50}, 22);
+  const Tensor bias = random_tensor({50}, 22);
   for (const DType dtype : {DType::bf16, DType::f16}) {
-    const Tensor stored = random_tensor({50, 97}, 23).to(dtype);
-    const PackedWeight narrow({stored}, PackedWeight::Compute::f32), wide({stored.to(DType::f32)}, PackedWeight::Compute::f32);
-    EXPECT_LT(narrow.bytes(), wide.bytes() * 3 / 5);
-    const Tensor got = linear(x, narrow, bias), want = linear(x, wide, bias);
-    EXPECT_EQ(0, std::memcmp(got.f32(), want.f32(), static_cast<size_t>(want.nbytes())));
+    const Tensor stored = random_tensor({50, 97}, 23).to(dtype), floats = stored.to(DType::f32);
+    const Tensor mixed = floats.clone();  // but for one number
+    mixed.f32()[49 * 97] = 0.1f;
+    const PackedWeight wide({mixed}, PackedWeight::Compute::f32);
+    EXPECT_EQ(wide.bytes(), 64u * 97 * 4);
+    for (const auto& [weight, compute] : {std::pair{stored, PackedWeight::Compute::f32},
+                                          {floats, PackedWeight::Compute::f32},
+                                          {floats, PackedWeight::Compute::stored}}) {
+      const PackedWeight narrow({weight}, compute);
+      EXPECT_LT(narrow.bytes(), wide.bytes() * 3 / 5);
+      for (const int64_t rows : {1, 9, 30}) {
+        const Tensor x = random_tensor({rows, 97}, 21), got = linear(x, narrow, bias), want = linear(x, wide, bias);
+        for (int64_t i = 0; i < want.numel(); ++i)
+          if (i % 50 != 49) ASSERT_EQ(got.f32()[i], want.f32()[i]) << rows << " rows, output " << i;
+      }
+    }
   }
 }
 
