@@ -78,7 +78,7 @@ TEST(PackedLinear, ComputesInF32WithNarrowWeightsAsTheyAre) {
   const Tensor bias = random_tensor({50}, 22);
   for (const DType dtype : {DType::bf16, DType::f16}) {
     const Tensor stored = random_tensor({50, 97}, 23).to(dtype), floats = stored.to(DType::f32);
-    const Tensor mixed = floats.clone();  // but for one number
+    Tensor mixed = floats.clone();  // but for one number
     mixed.f32()[49 * 97] = 0.1f;
     const PackedWeight wide({mixed}, PackedWeight::Compute::f32);
     EXPECT_EQ(wide.bytes(), 64u * 97 * 4);
@@ -90,7 +90,9 @@ TEST(PackedLinear, ComputesInF32WithNarrowWeightsAsTheyAre) {
       for (const int64_t rows : {1, 9, 30}) {
         const Tensor x = random_tensor({rows, 97}, 21), got = linear(x, narrow, bias), want = linear(x, wide, bias);
         for (int64_t i = 0; i < want.numel(); ++i)
-          if (i % 50 != 49) ASSERT_EQ(got.f32()[i], want.f32()[i]) << rows << " rows, output " << i;
+          if (i % 50 != 49) {
+            ASSERT_EQ(got.f32()[i], want.f32()[i]) << rows << " rows, output " << i;
+          }
       }
     }
   }
