@@ -10,6 +10,7 @@ import argparse
 import json
 import os
 import pathlib
+import statistics
 import sys
 
 from compare import LABELS, MODELS, ROOT, machine, put_between_marks, ratio, run_case, run_json
@@ -76,15 +77,19 @@ def products(length):
 
 def long_rows(options):
     model = str(MODELS / f"starcoder-1b-{options.kind}.gguf")
-    rows = []
     cache = run_json([options.sumi, "inspect", model, "--json"])["cache_bytes_per_token"]
-    for length in LENGTHS:
-        run = run_json([options.sumi, "bench", model, "--prefill", str(length), "--decode", "8", "--repeat", "1",
-                        "--threads", str(options.threads), "--json"])
-        rows.append({"tokens": length, "seconds": length / run["prefill"]["tokens_per_second"],
-                     "cache": cache * length, "weights": run["weight_bytes"],
-                     "peak": run["peak_memory_bytes"], "decode": run["decode"]["tokens_per_second"]})
-        print(rows[-1], file=sys.stderr)
+    runs = {length: [] for length in LENGTHS}
+    for _ in range(options.rounds):
+        for length in LENGTHS:
+            run = run_json([options.sumi, "bench", model, "--prefill", str(length), "--decode", "8", "--repeat", "1",
+                            "--threads", str(options.threads), "--json"])
+            runs[length].append((length / run["prefill"]["tokens_per_second"], run["decode"]["tokens_per_second"],
+                                 run["peak_memory_bytes"]))
+            print(length, runs[length][-1], file=sys.stderr)
+    rows = []
+    for length, measured in runs.items():
+        seconds, decode, peak = (statistics.median(values) for values in zip(*measured))
+        rows.append({"tokens": length, "seconds": seconds, "cache": cache * length, "peak": peak, "decode": decode})
     return rows
 
 
@@ -93,7 +98,7 @@ def long_table(options, rows):
     first = rows[0]
     first_work = sum(products(first["tokens"]))
     lines = [f"{m.get('processor', '?')}, {m['threads']} threads, {m.get('instructions', '?')} kernels; {m['date']}. StarCoder-1B's "
-             f"shape (multi-query, 8,192 positions), {options.kind}, random weights. Arithmetic: multiply-adds of all products, as a "
+             f"shape (multi-query, 8,192 positions), {options.kind}, random weights; medians of {options.rounds} rounds. Arithmetic: multiply-adds of all products, as a "
              "multiple of the first row's; a time that grows no faster than it is as it should be.", "",
              "| prompt | prefill | tokens/s | time × | arithmetic × | share of attention | keys and values | peak memory | decode after it |",
              "|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]

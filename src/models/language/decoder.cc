@@ -14,7 +14,7 @@ namespace sumi::models {
 namespace {
 
 // Tokens of a long prompt that go through the layers together: bounds the memory of activations.
-constexpr int64_t kChunk = 256;
+constexpr int64_t kChunk = 512;
 
 Tensor position_ids(int64_t begin, int64_t count) {
   Tensor positions = Tensor::empty({count}, DType::i32);
