@@ -98,8 +98,8 @@ def long_table(options, rows):
     first = rows[0]
     first_work = sum(products(first["tokens"]))
     lines = [f"{m.get('processor', '?')}, {m['threads']} threads, {m.get('instructions', '?')} kernels; {m['date']}. StarCoder-1B's "
-             f"shape (multi-query, 8,192 positions), {options.kind}, random weights; medians of {options.rounds} rounds. Arithmetic: multiply-adds of all products, as a "
-             "multiple of the first row's; a time that grows no faster than it is as it should be.", "",
+             f"shape (multi-query, 8,192 positions), {options.kind}, random weights; medians of {options.rounds} rounds. "
+             "Arithmetic: multiply-adds of all products, as a multiple of the first row's; a time that grows no faster than it is as it should be.", "",
              "| prompt | prefill | tokens/s | time × | arithmetic × | share of attention | keys and values | peak memory | decode after it |",
              "|---:|---:|---:|---:|---:|---:|---:|---:|---:|"]
     for row in rows:

@@ -33,9 +33,9 @@ void finish_layout(PackedMatrix& matrix) {
   matrix.panel_bytes = base::round_up(static_cast<size_t>(end), 64);
 }
 
-// Whether all of the floats are what `is` asks. It looks no further once one is not.
-template <class Is>
-bool all_floats(const std::byte* floats, int64_t count, const Is& is) {
+// Whether all of the floats are what kIs asks. It looks no further once one is not.
+template <bool (*kIs)(float)>
+bool all_floats(const std::byte* floats, int64_t count) {
   constexpr int64_t kChunk = 4096;
   std::atomic<bool> all = true;
   base::parallel_for(count, kChunk, [&](int64_t begin, int64_t end) {
@@ -44,7 +44,7 @@ bool all_floats(const std::byte* floats, int64_t count, const Is& is) {
       for (int64_t i = begin; i < std::min(end, begin + kChunk); ++i) {
         float value;
         std::memcpy(&value, floats + i * 4, sizeof value);
-        here &= is(value);
+        here &= kIs(value);
       }
       if (!here) all.store(false, std::memory_order_relaxed);
     }
@@ -187,8 +187,8 @@ void pack_code_panel(const PackedMatrix& layout, SourceKind kind, const std::byt
 }  // namespace
 
 CodeKind narrowest_code(const std::byte* floats, int64_t count) {
-  if (all_floats(floats, count, base::is_bf16)) return CodeKind::bf16;
-  return all_floats(floats, count, base::is_f16) ? CodeKind::f16 : CodeKind::f32;
+  if (all_floats<base::is_bf16>(floats, count)) return CodeKind::bf16;
+  return all_floats<base::is_f16>(floats, count) ? CodeKind::f16 : CodeKind::f32;
 }
 
 PackedMatrix packed_layout_as(CodeKind code, int64_t n, int64_t k) {

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <vector>
 
+#include "base/round_up.h"
 #include "kernels/kernel_copies.h"
 #include "kernels/matmul_cases.h"
-#include "base/round_up.h"
 #include "kernels/unpacked_product.h"
 
 namespace sumi::kernels {

@@ -1,8 +1,6 @@
 // Products with f32, f16 and bf16 weights: one fused multiply-add per k, in rising k, for every output. Where the
 // processor multiplies bf16 pairs (AVX-512 BF16) activations are rounded to bf16 and k rises two at a time, unless the
 // weight asks for exact products.
-#include <algorithm>
-
 #include "kernels/isa/bf16_dot.h"
 #include "kernels/isa/bf16_tiles.h"
 #include "kernels/isa/matmul_isa.h"
